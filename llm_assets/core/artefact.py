@@ -1,0 +1,109 @@
+"""What a stage is handed: finished artefacts to read, and a work folder to write.
+
+A stage is testable without a store: ``Inputs.of({"raw_crawl": [folder]})`` and ``WorkDir.at(tmp_path)``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_assets.core.errors import StoreError
+from llm_assets.core.manifest import MANIFEST_FILE, Manifest
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One complete artefact: ``files`` is its folder; ``partition`` is the crawl (or "all")."""
+
+    asset: str
+    partition: str
+    identity: str
+    files: Path
+
+    def manifest(self) -> Manifest:
+        """Its manifest, read now."""
+        return Manifest.load(self.files)
+
+    def file(self, name: str) -> Path:
+        """The path of one file; ``StoreError`` if the artefact has no such file."""
+        path = self.files / name
+        if not path.exists():
+            raise StoreError(f"{self.asset}[{self.partition}] at {self.files} has no {name!r}; rebuild it")
+        return path
+
+    def shards(self, pattern: str = "shards/*.parquet") -> list[Path]:
+        """Matching files, sorted by name."""
+        return sorted(self.files.glob(pattern))
+
+    @property
+    def ref(self) -> str:
+        """``asset/partition/identity``: how one artefact names another, relative to the store."""
+        return f"{self.asset}/{self.partition}/{self.identity}"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The artefacts a run reads, by asset name; lists are in crawl order."""
+
+    artefacts: Mapping[str, Sequence[Artefact]] = field(default_factory=dict)
+    store: Path | None = None  # root of the store, for refs between artefacts
+
+    @classmethod
+    def of(cls, folders: Mapping[str, Sequence[Path]], store: Path | None = None) -> "Inputs":
+        """From plain folders, for tests and notebooks; the folder's name is taken as the partition where there is no manifest."""
+        found: dict[str, list[Artefact]] = {}
+        for asset, paths in folders.items():
+            found[asset] = []
+            for path in paths:
+                if (path / MANIFEST_FILE).exists():
+                    manifest = Manifest.load(path)
+                    found[asset].append(Artefact(asset, manifest.partition, manifest.identity, path))
+                else:
+                    found[asset].append(Artefact(asset, path.name, "0", path))
+        return cls(found, store)
+
+    def one(self, asset: str) -> Artefact:
+        """The one artefact of an input; ``StoreError`` when there is none, or more."""
+        found = self.artefacts.get(asset, ())
+        if len(found) != 1:
+            raise StoreError(f"exactly one {asset} is needed, {len(found)} found; materialise {asset} first")
+        return found[0]
+
+    def maybe(self, asset: str) -> Artefact | None:
+        """The artefact of an optional input, or None."""
+        found = self.artefacts.get(asset, ())
+        return found[0] if found else None
+
+    def many(self, asset: str) -> list[Artefact]:
+        """All artefacts of an input (may be none)."""
+        return list(self.artefacts.get(asset, ()))
+
+    def resolve(self, ref: str) -> Path:
+        """The folder that a ref (``asset/partition/identity``) names: among the inputs, else in the store."""
+        for found in self.artefacts.values():
+            for artefact in found:
+                if artefact.ref == ref:
+                    return artefact.files
+        if self.store is not None and (self.store / ref / MANIFEST_FILE).exists():
+            return self.store / ref
+        raise StoreError(f"the artefact {ref} is not in the store; rebuild what refers to it")
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """Where a run writes. ``files`` becomes the artefact; ``private`` (checkpoints, spill) is read back by nobody else.
+
+    ``partition`` is the crawl being made, or "all".
+    """
+
+    files: Path
+    private: Path
+    partition: str = "all"
+
+    @classmethod
+    def at(cls, folder: Path, partition: str = "all") -> "WorkDir":
+        """Make both folders below ``folder`` (kept as they are if a killed run left them)."""
+        files, private = folder / "files", folder / "private"
+        files.mkdir(parents=True, exist_ok=True)
+        private.mkdir(parents=True, exist_ok=True)
+        return cls(files, private, partition)

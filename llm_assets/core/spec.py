@@ -1,0 +1,80 @@
+"""What an asset is, apart from Dagster: its name, its inputs, the code and libraries that decide it.
+
+The store, the command line, the staleness report and the Dagster skin all read the same ``AssetSpec``;
+the graph is written down once. Entries are strings (``module:function``), so that reading a spec
+imports no torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+Which = Literal["one", "same", "all", "earlier", "named"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One dependency of an asset.
+
+    ``which`` says which partitions are read: ``one`` (an unpartitioned asset), ``same`` (the partition of
+    the reader), ``all`` (every complete crawl), ``earlier`` (crawls with a lower number in the crawl
+    order; Dagster can't draw this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
+    an empty list means the first crawl of the crawl order).
+    An ``optional`` input may be absent (its list is then empty).
+    ``fingerprint`` names a ``module:function`` called as ``f(artefact, inputs, config) -> str``; its value replaces the
+    digest of the input in the reader's identity (tombstones: only those that concern this crawl count).
+    """
+
+    asset: str
+    which: Which = "one"
+    optional: bool = False
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class AssetSpec:
+    """One software-defined asset, pure of Dagster.
+
+    ``name`` is both the asset key and the name of its recipe section.
+    ``entry``: ``run(inputs, out, config, progress) -> Report``.
+    ``gates``: ``gates(inputs, files, config, report) -> list[Gate]``; ``gate_names`` lists the names
+    that it always returns, since Dagster wants them before the run.
+    ``code_version`` changes by hand when the result may change; ``code`` lists modules or packages besides the stage's
+    own module (the entry's) whose code decides the result; the code-version guard hashes these all.
+    ``libraries`` are the distributions whose version decides the result.
+    A ``source`` is not a function: its identity is the digest of its content and it is never refetched unasked.
+    ``process`` runs the entry in a subprocess (training, and anything that imports torch).
+    """
+
+    name: str
+    entry: str
+    inputs: tuple[Input, ...] = ()
+    gates: str | None = None
+    gate_names: tuple[str, ...] = ()
+    code_version: str = "1"
+    code: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    partitioned: bool = False
+    source: bool = False
+    process: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The module of the entry, whose folder is this asset's room."""
+        return self.entry.partition(":")[0]
+
+    @property
+    def room(self) -> str:
+        """The stage: ``llm_assets.stages.<room>…``."""
+        return self.module.split(".")[2]
+
+
+def load_entry(entry: str) -> Callable[..., Any]:
+    """Import ``module:function``. Heavy imports happen here and not before."""
+    module, _, name = entry.partition(":")
+    function = getattr(import_module(module), name)
+    if not callable(function):
+        raise TypeError(f"{entry} is not callable")
+    return function  # type: ignore[no-any-return]
