@@ -93,17 +93,18 @@ class Inputs:
 class WorkDir:
     """Where a run writes. ``files`` becomes the artefact; ``private`` (checkpoints, spill) is read back by nobody else.
 
-    ``partition`` is the crawl being made, or "all".
+    ``partition`` is the crawl being made, or "all"; ``asset`` tells an entry that serves several assets which it is making.
     """
 
     files: Path
     private: Path
     partition: str = "all"
+    asset: str = ""
 
     @classmethod
-    def at(cls, folder: Path, partition: str = "all") -> "WorkDir":
+    def at(cls, folder: Path, partition: str = "all", asset: str = "") -> "WorkDir":
         """Make both folders below ``folder`` (kept as they are if a killed run left them)."""
         files, private = folder / "files", folder / "private"
         files.mkdir(parents=True, exist_ok=True)
         private.mkdir(parents=True, exist_ok=True)
-        return cls(files, private, partition)
+        return cls(files, private, partition, asset)
