@@ -1,0 +1,60 @@
+"""Which device a training runs on, with how many threads, and in which precision its matrix products are.
+
+A device that the recipe asks for and the machine has not is an error: falling back in silence would turn an hour into a week.
+"""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from llm_assets.core.errors import DeviceError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve(name: str) -> torch.device:
+    """``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises ``DeviceError`` when the machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (index and not index.isdigit()):
+        raise DeviceError(f"device {name!r} is not known; allowed: auto, cpu, cuda, cuda:N")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            f"device {name!r} was asked for, but this machine has no usable GPU (torch {torch.__version__}); "
+            "set device to auto or cpu, or install a CUDA build of torch"
+        )
+    if index and int(index) >= torch.cuda.device_count():
+        raise DeviceError(f"device {name!r} was asked for, but this machine has {torch.cuda.device_count()} GPU(s)")
+    return torch.device(name)
+
+
+def available_cores() -> int:
+    """Cores that this process may use (its affinity, not the machine's count)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(n: int = 0) -> int:
+    """Threads of one torch operation: ``n``, or as many as there are cores for 0. Returns the number set.
+
+    Results on a CPU depend on it in the last bits, because sums are split by thread.
+    """
+    threads = n or available_cores()
+    torch.set_num_threads(threads)
+    return threads
+
+
+def autocast(device: torch.device, dtype_name: str) -> AbstractContextManager[object]:
+    """Mixed precision for matrix products; with ``float32`` nothing is cast. ``DeviceError`` names what is allowed."""
+    if dtype_name not in DTYPES:
+        raise DeviceError(f"dtype {dtype_name!r} is not known; allowed: {', '.join(DTYPES)}")
+    dtype = DTYPES[dtype_name]
+    if dtype is torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype)
