@@ -1,11 +1,39 @@
 """Sections of the evaluation group: eval_suite, eval_report."""
 
-from llm_assets.core.recipe.base import Section
+from typing import Literal
+
+from pydantic import Field
+
+from llm_assets.core.recipe.base import Section, execution
 
 
 class EvalSuiteConfig(Section):
-    """What is held out and asked."""
+    """What is held out and asked. Articles are chosen by a keyed hash of their title, strings by one of their text."""
+
+    key: str = Field(
+        "llm_assets eval 1", min_length=1, max_length=64, description="Key of the hash that chooses what is held out"
+    )
+    topic_items: int = Field(300, ge=1, description="Articles whose topic is asked")
+    describe_items: int = Field(200, ge=1, description="Articles whose one-line description is asked")
+    translate_items: int = Field(100, ge=0, description="English interface strings to put into French")
+    perplexity_items: int = Field(200, ge=1, description="Articles whose text is scored in bits per byte")
+    min_words: int = Field(40, ge=8, description="Shorter introductions are not held out: overlap could not find their copies")
+    max_words: int = Field(150, ge=8, description="Longer introductions are not held out: they must fit the demo's context")
+    min_string_words: int = Field(3, ge=1, description="Shorter interface strings are not held out")
+    max_string_words: int = Field(20, ge=1, description="Longer interface strings are not held out")
 
 
 class EvalReportConfig(Section):
     """How models are compared."""
+
+    seed: int = Field(17, ge=0, description="Seed of the bootstraps and of the few-shot examples")
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples behind each 95 % interval")
+    few_shot: int = Field(
+        3, ge=1, description="Worked examples in the base model's prompt, from the instruction training split"
+    )
+    max_new_tokens: int = Field(32, ge=1, description="Longest description, in tokens")
+    max_new_tokens_translate: int = Field(48, ge=1, description="Longest translation, in tokens")
+    samples_per_task: int = Field(12, ge=1, description="Items shown in full for a person to read")
+    require_claims: bool = Field(True, description="Block when a claim on what was learned does not hold")
+    device: Literal["auto", "cpu", "cuda"] = execution("auto", description="Where models run")
+    batch_size: int = execution(64, ge=1, description="Sequences a forward pass")
