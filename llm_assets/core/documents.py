@@ -58,7 +58,7 @@ EXTRACTED = pl.Schema(
 # cleaned_corpus/shards/*.parquet and deduped_shards/shards/*.parquet.
 CLEANED = pl.Schema(
     {
-        **EXTRACTED,
+        **dict(EXTRACTED.items()),
         "lang": pl.String,  # ISO 639-1 by the language identifier, or "und"
         "lang_score": pl.Float32,
         "n_words": pl.Int32,

@@ -71,7 +71,7 @@ def ledger_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 def write_ledger(files: Path, frame: pl.DataFrame) -> dict[str, int]:
     """Write ``ledger.parquet`` and return the counts: ``documents_in``, ``kept`` and ``dropped:<rule>`` each."""
-    frame = frame.select(LEDGER.names()).cast(dict(LEDGER))
+    frame = frame.select(LEDGER.names()).cast(LEDGER)
     frame.write_parquet(files / LEDGER_FILE, compression="zstd")
     return ledger_counts(frame)
 

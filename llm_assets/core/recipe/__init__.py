@@ -75,7 +75,15 @@ class Recipe(Section):
 
     def section(self, asset: str) -> Section:
         """The section of one asset (an empty one where the asset has no knobs)."""
-        return getattr(self, asset, _NO_KNOBS)  # type: ignore[no-any-return]
+        found = getattr(self, asset, None)
+        return found if isinstance(found, Section) else _NO_KNOBS
+
+    @classmethod
+    def section_class(cls, asset: str) -> type[Section]:
+        """The class of an asset's section."""
+        field = cls.model_fields.get(asset)
+        found = field.annotation if field is not None else None
+        return found if isinstance(found, type) and issubclass(found, Section) else Section
 
 
 _NO_KNOBS = Section()

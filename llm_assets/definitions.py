@@ -1,0 +1,34 @@
+"""Assembles ``defs/``, nothing else."""
+
+import dagster as dg
+
+from llm_assets.defs import (
+    audit,
+    automation,
+    corpus,
+    crawl,
+    evaluation,
+    post_training,
+    pretraining,
+    release,
+    skin,
+    tokens,
+)
+
+SKINS = (
+    *crawl.SKINS,
+    *corpus.SKINS,
+    *tokens.SKINS,
+    *pretraining.SKINS,
+    *post_training.SKINS,
+    *evaluation.SKINS,
+    *release.SKINS,
+    *audit.skins(),
+)
+
+defs = dg.Definitions(
+    assets=[skin.asset(item) for item in SKINS],
+    jobs=list(automation.JOBS),
+    sensors=list(automation.SENSORS),
+    schedules=list(automation.SCHEDULES),
+)

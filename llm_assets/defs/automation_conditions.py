@@ -1,0 +1,33 @@
+"""When assets materialise by themselves. ``eager()`` fires again for identical data; these do not.
+
+Sources are asked for by a sensor or a schedule. Data assets follow a new crawl. Models rebuild on changed data
+or code, and wait while anything above them is being made.
+"""
+
+import dagster as dg
+
+from llm_assets.core.spec import AssetSpec
+
+Condition = dg.AutomationCondition[dg.AssetKey]
+
+_CHANGED: Condition = (
+    dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    | dg.AutomationCondition.code_version_changed()
+    | dg.AutomationCondition.newly_missing()
+)
+
+
+def _once(trigger: Condition) -> Condition:
+    return trigger.since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+
+
+def default(spec: AssetSpec) -> Condition | None:
+    """The condition of an asset, by what it is."""
+    if spec.source:
+        return None
+    idle = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
+    # training_mix takes the crawls that are complete and names the missing ones: one bad crawl must not stop it,
+    # so it does not wait for missing dependencies.
+    waits_for_all = not any(rule.which == "all" for rule in spec.inputs)
+    condition = _once(_CHANGED) & idle
+    return condition & ~dg.AutomationCondition.any_deps_missing() if waits_for_all else condition
