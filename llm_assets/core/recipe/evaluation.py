@@ -29,7 +29,7 @@ class EvalReportConfig(Section):
     seed: int = Field(17, ge=0, description="Seed of the bootstraps and of the few-shot examples")
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples behind each 95 % interval")
     few_shot: int = Field(
-        3, ge=1, description="Worked examples in the base model's prompt, from the instruction training split"
+        3, ge=1, description="Worked examples in the base model's prompt, from the training split"
     )
     max_new_tokens: int = Field(32, ge=1, description="Longest description, in tokens")
     max_new_tokens_translate: int = Field(48, ge=1, description="Longest translation, in tokens")

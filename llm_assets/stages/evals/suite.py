@@ -32,7 +32,7 @@ STDLIB_URL = "https://docs.python.org/3/library/"
 
 _ABOUT = {
     "topic": ("accuracy, macro-F1", "overlap", "Name the topic of an article's introduction, of the listed classes"),
-    "describe": ("ROUGE-1/2/L", "overlap", "Give the one-line description that people wrote for the article"),
+    "describe": ("ROUGE-1/2/L", "overlap", "Give the one-line description that people wrote, from the article's introduction"),
     "translate": ("BLEU, chrF", "exact", "Put an interface string into French"),
     "perplexity": ("bits per byte", "overlap", "Predict the text itself"),
 }
@@ -155,11 +155,11 @@ def _item(task: str, source: str, text: str, prompt: str, reference: str, url: s
 
 
 def _topic_item(article: Article, classes: list[str]) -> Item:
-    return _item("topic", article.title, article.text, prompts.topic(article.text), article.topic, _url(article), classes)
+    return _item("topic", article.title, article.text, prompts.topic_prompt(article.text), article.topic, _url(article), classes)
 
 
 def _describe_item(article: Article) -> Item:
-    return _item("describe", article.title, article.text, prompts.describe(article.text), article.description, _url(article))
+    return _item("describe", article.title, article.text, prompts.summarise_prompt(article.text), article.description, _url(article))
 
 
 def _text_item(article: Article) -> Item:
@@ -194,7 +194,7 @@ def _translate_items(config: EvalSuiteConfig) -> list[Item]:
         )
     alone.sort(key=lambda pair: _order(config.key, pair[0]))
     return [
-        _item("translate", english, english, prompts.translate(english), french, STRINGS_URL)
+        _item("translate", english, english, prompts.translate_prompt(english), french, STRINGS_URL)
         for english, french in alone[: config.translate_items]
     ]
 
