@@ -28,7 +28,7 @@ class Sender:
         self._send = send
         self._last = 0.0
 
-    def update(self, done: int, total: int | None, unit: str, **metrics: float) -> None:
+    def update(self, done: int, total: int | None, unit: str, /, **metrics: float) -> None:
         """Send unless the last message is too recent."""
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_MESSAGES or (total is not None and done >= total):

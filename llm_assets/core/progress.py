@@ -9,7 +9,7 @@ from typing import Protocol
 class Progress(Protocol):
     """What a stage may call. Calls are cheap; listeners rate-limit."""
 
-    def update(self, done: int, total: int | None, unit: str, **metrics: float) -> None:
+    def update(self, done: int, total: int | None, unit: str, /, **metrics: float) -> None:
         """``done`` of ``total`` (None: unknown) in ``unit`` ("pages", "steps"…), with current metrics (``loss=2.31``)."""
         ...
 
@@ -21,7 +21,7 @@ class Progress(Protocol):
 class Silent:
     """Listens to nothing."""
 
-    def update(self, done: int, total: int | None, unit: str, **metrics: float) -> None:
+    def update(self, done: int, total: int | None, unit: str, /, **metrics: float) -> None:
         """Ignored."""
 
     def note(self, text: str) -> None:
@@ -35,7 +35,7 @@ class Recording:
         self.updates: list[tuple[int, int | None, str, dict[str, float]]] = []
         self.notes: list[str] = []
 
-    def update(self, done: int, total: int | None, unit: str, **metrics: float) -> None:
+    def update(self, done: int, total: int | None, unit: str, /, **metrics: float) -> None:
         """Appended to ``updates``."""
         self.updates.append((done, total, unit, metrics))
 

@@ -8,9 +8,23 @@ from typing import Protocol
 
 import dagster as dg
 
+from llm_assets.core.produce import Outcome
+
 
 class Listener(Protocol):
-    """Hears every message of every running asset."""
+    """Hears every message of every running asset of this process."""
+
+    def on_start(self, asset: str, partition: str) -> None:
+        """An asset starts."""
+        ...
+
+    def on_finish(self, asset: str, partition: str, outcome: Outcome) -> None:
+        """An asset was made or reused (its gates may have refused it)."""
+        ...
+
+    def on_fail(self, asset: str, partition: str, message: str) -> None:
+        """An asset's run raised."""
+        ...
 
     def on_progress(self, asset: str, done: int, total: int | None, unit: str, metrics: dict[str, float]) -> None:
         """One update."""
@@ -30,7 +44,7 @@ class DagsterProgress:
         self._asset = asset
         self._last = time.monotonic()
 
-    def update(self, done: int, total: int | None, unit: str, **metrics: float) -> None:
+    def update(self, done: int, total: int | None, unit: str, /, **metrics: float) -> None:
         """Tell listeners at once, the event log every few seconds."""
         for listener in LISTENERS:
             listener.on_progress(self._asset, done, total, unit, metrics)

@@ -19,7 +19,7 @@ from llm_assets.defs import automation_conditions as conditions
 from llm_assets.defs import metadata, settings
 from llm_assets.defs.config import config_class, section_from
 from llm_assets.defs.pipes import launcher
-from llm_assets.defs.progress import DagsterProgress
+from llm_assets.defs.progress import LISTENERS, DagsterProgress
 from llm_assets.stages import spec_of
 
 
@@ -74,6 +74,8 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
 
     def materialise(context: dg.AssetExecutionContext, config: Any) -> Iterator[Any]:
         partition = context.partition_key if spec.partitioned else UNPARTITIONED
+        for listener in LISTENERS:
+            listener.on_start(spec.name, partition)
         try:
             chosen, force = section_from(config, section)
             outcome = produce(
@@ -86,8 +88,14 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
                 force=force,
                 run_id=context.run_id,
             )
-        except LlmAssetsError as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        except BaseException as error:
+            for listener in LISTENERS:
+                listener.on_fail(spec.name, partition, str(error) or type(error).__name__)
+            if isinstance(error, LlmAssetsError):
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+            raise
+        for listener in LISTENERS:
+            listener.on_finish(spec.name, partition, outcome)
         yield from _results(outcome)
 
     materialise.__annotations__ = {"context": dg.AssetExecutionContext, "config": config_type, "return": Iterator[Any]}

@@ -1,0 +1,77 @@
+"""Notices code that changed while its code version did not.
+
+An artefact's identity takes in its stage's code version, which a person raises. So that nobody forgets, ``code_versions.json``
+holds for each asset the version and a hash of the syntax trees (comments and formatting don't count) of the modules
+that decide its result. After raising a version: ``python -m llm_assets.core.code_guard``.
+"""
+
+import ast
+import hashlib
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from llm_assets.core.jsonio import read_json, write_json
+from llm_assets.core.spec import AssetSpec
+
+PACKAGE = Path(__file__).parents[1]
+RECORD = Path(__file__).with_name("code_versions.json")
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _files(module: str) -> list[Path]:
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        raise ValueError(f"a spec names the code {module!r}, which is no module")
+    origin = Path(found.origin)
+    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+
+
+def code_hash(spec: AssetSpec) -> str:
+    """SHA-256 over the syntax trees of the entry's module and of the modules in ``spec.code``, 16 hex digits."""
+    hasher = hashlib.sha256()
+    for path in sorted({path for module in (spec.module, *spec.code) for path in _files(module)}):
+        hasher.update(path.relative_to(PACKAGE).as_posix().encode())
+        hasher.update(ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode())
+    return hasher.hexdigest()[:16]
+
+
+def current(specs: dict[str, AssetSpec]) -> dict[str, dict[str, str]]:
+    """Version and code hash of every asset, as the record holds them."""
+    return {name: {"version": spec.code_version, "code": code_hash(spec)} for name, spec in sorted(specs.items())}
+
+
+def changed_without_version(specs: dict[str, AssetSpec]) -> list[str]:
+    """Sentences on assets whose code changed and whose version did not, or that are not on record."""
+    record = read_json(RECORD) if RECORD.exists() else {}
+    found = []
+    for name, now in current(specs).items():
+        then = record.get(name)
+        if then is None:
+            found.append(f"{name} is not on record; run: python -m llm_assets.core.code_guard")
+        elif then["code"] != now["code"]:
+            todo = "" if then["version"] != now["version"] else "raise its code_version, then "
+            found.append(f"the code of {name} changed; {todo}run: python -m llm_assets.core.code_guard")
+    return found
+
+
+def main() -> int:
+    """Write the record."""
+    from llm_assets.stages import all_specs  # the one upward look, at the command line only
+
+    write_json(RECORD, current(all_specs()))
+    print(f"wrote {RECORD}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

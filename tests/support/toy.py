@@ -1,0 +1,60 @@
+"""Two toy assets that behave like real ones: numbers[crawl] (a source) and total."""
+
+import os
+import signal
+
+from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.errors import InputError
+from llm_assets.core.progress import Progress
+from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.report import Gate, Report
+from llm_assets.core.spec import AssetSpec, Input
+
+
+class NumbersConfig(Section):
+    values: list[int] = [1, 2, 3]
+
+
+class TotalConfig(Section):
+    factor: int = 1
+    workers: int = execution(1)
+    limit: int = 1000
+    fail: str = ""
+
+
+NUMBERS = AssetSpec("numbers", "tests.support.toy:fetch", source=True, partitioned=True, tags={"numbers_crawl": "yes"})
+TOTAL = AssetSpec(
+    "total",
+    "tests.support.toy:add",
+    inputs=(Input("numbers", which="all"),),
+    gates="tests.support.toy:gates",
+    gate_names=("below_limit", "counts_add_up"),
+)
+
+
+def fetch(inputs: Inputs, out: WorkDir, config: NumbersConfig, progress: Progress) -> Report:
+    (out.files / "numbers.txt").write_text(" ".join(str(v) for v in config.values))
+    return Report(counts={"rows": len(config.values)})
+
+
+def add(inputs: Inputs, out: WorkDir, config: TotalConfig, progress: Progress) -> Report:
+    with open(out.private / "starts", "a") as handle:
+        handle.write("x")
+    total = 0
+    for artefact in inputs.many("numbers"):
+        total += sum(int(v) for v in artefact.file("numbers.txt").read_text().split())
+    (out.files / "total.txt").write_text(str(total * config.factor))
+    if config.fail == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if config.fail == "raise":
+        raise InputError("the numbers are odd; make them even")
+    progress.update(1, 1, "sums", total=float(total))
+    return Report(
+        counts={"documents_in": 3, "kept": 2, "dropped:odd": 1},
+        metrics={"total": total * config.factor, "starts": len((out.private / "starts").read_text())},
+    )
+
+
+def gates(inputs: Inputs, files, config: TotalConfig, report: Report) -> list[Gate]:
+    total = int((files / "total.txt").read_text())
+    return [Gate("below_limit", total <= config.limit, f"the total is {total}, at most {config.limit} is allowed")]
