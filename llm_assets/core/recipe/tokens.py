@@ -1,18 +1,46 @@
 """Sections of the tokens group: tokenizer, tokenized_dataset, training_mix."""
 
-from llm_assets.core.recipe.base import Section
+from pydantic import Field
+
+from llm_assets.core.recipe.base import Section, execution
 
 
 class TokenizerConfig(Section):
-    """Byte-level BPE."""
+    """Byte-level BPE, trained on the crawls named here, so that a refresh does not make every token id stale."""
 
-    vocab_size: int = 4096
-    crawls: list[str] = []
+    vocab_size: int = Field(4096, ge=288, description="Ids in all, the four control tokens and 256 bytes included")
+    crawls: list[str] = Field([], description="Crawls whose survivors it is trained on; empty: the first crawl")
+    languages: dict[str, float] = Field(
+        {"en": 1.0, "fr": 0.1}, min_length=1, description="Language → share of its documents that is read, 0 to 1"
+    )
+    max_train_bytes: int = Field(400_000_000, ge=1, description="UTF-8 bytes read at most; shares shrink to fit")
+    max_token_chars: int = Field(24, ge=2, description="Longest token, so that boiler-plate can't become single ids")
+    min_pair_count: int = Field(2, ge=1, description="A merge must have been seen this often")
 
 
 class TokenizedDatasetConfig(Section):
     """Token shards."""
 
+    shard_tokens: int = Field(16_777_216, ge=1, description="Tokens a shard holds at most (one longer document is never split)")
+    min_bytes_per_token: float = Field(1.5, gt=0, description="Gate: UTF-8 bytes per token over the whole crawl")
+    sampled_documents: int = Field(200, ge=1, description="Gate: documents decoded and compared with their text")
+    batch_documents: int = execution(1_000, ge=1, description="Documents encoded at a time; all cores work on a batch")
+
 
 class TrainingMixConfig(Section):
     """Which crawls, in what proportions."""
+
+    languages: dict[str, float] = Field(
+        {"en": 1.0, "fr": 0.1},
+        min_length=1,
+        description="Language → epochs: 0.1 takes a tenth of its documents, 2 takes each twice; languages not named are left out",
+    )
+    validation_fraction: float = Field(0.02, gt=0, lt=0.5, description="Share of URLs held out, by a hash of the URL")
+    min_train_tokens: int = Field(1_000_000, ge=1, description="Gate: training tokens, repeats counted")
+    share_tolerance: float = Field(
+        0.15, gt=0, description="Gate: how far the tokens of a sampled language may be from what was asked, as a ratio"
+    )
+    min_tokens_judged: int = Field(
+        100_000, ge=0, description="Gate: languages with fewer tokens are too few to judge a share by"
+    )
+    seed: int = Field(0, description="Salts the hashes that sample and split")

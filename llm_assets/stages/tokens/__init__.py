@@ -1,5 +1,43 @@
-"""(being built)"""
+"""From text to what a training reads: the tokenizer, token shards by crawl, and the mix of crawls with its splits.
 
-from llm_assets.core.spec import AssetSpec
+Order of a training's data is no artefact: it is a function of (seed, step, mix), in ``llm_assets.lm.data``.
+"""
 
-SPECS: tuple[AssetSpec, ...] = ()
+from llm_assets.core.spec import AssetSpec, Input
+
+SPECS: tuple[AssetSpec, ...] = (
+    AssetSpec(
+        name="tokenizer",
+        entry="llm_assets.stages.tokens.train:run",
+        gates="llm_assets.stages.tokens.train:gates",
+        gate_names=("text_round_trips", "vocabulary_exact", "control_ids"),
+        inputs=(Input("deduped_shards", "named"),),
+        code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
+        libraries=("tokenizers",),
+    ),
+    AssetSpec(
+        name="tokenized_dataset",
+        entry="llm_assets.stages.tokens.encode:run",
+        gates="llm_assets.stages.tokens.encode:gates",
+        gate_names=(
+            "separators_match_documents",
+            "lengths_add_up",
+            "text_round_trips",
+            "bytes_per_token",
+            "counts_add_up",
+            "documents_table",
+        ),
+        inputs=(Input("tokenizer"), Input("deduped_shards", "same")),
+        code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
+        libraries=("tokenizers",),
+        partitioned=True,
+    ),
+    AssetSpec(
+        name="training_mix",
+        entry="llm_assets.stages.tokens.mix:run",
+        gates="llm_assets.stages.tokens.mix:gates",
+        gate_names=("enough_tokens", "proportions", "splits_apart", "counts_add_up", "documents_table"),
+        inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
+        code=("llm_assets.stages.tokens.encode", "llm_assets.stages.tokens.sampling"),
+    ),
+)
