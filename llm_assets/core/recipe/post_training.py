@@ -1,14 +1,42 @@
 """Sections of the post_training group: instruction_dataset, preference_dataset, sft_model, reward_model, rlhf_model."""
 
-from llm_assets.core.recipe.base import Section
+from typing import Literal
+
+from pydantic import Field
+
+from llm_assets.core.recipe.base import Section, execution
 
 
 class InstructionDatasetConfig(Section):
-    """Instruction data."""
+    """Instruction data: four tasks over real pages and interface strings, split 8:1:1 by article."""
+
+    languages: list[str] = Field(["en"], min_length=1, description="Languages of the pages that tasks are made of")
+    seed: int = Field(17, ge=0, description="Salts the hash that splits and orders articles")
+    max_articles: int = Field(0, ge=0, description="Articles used at most, by hash order; 0 takes all")
+    min_description_words: int = Field(2, ge=1, description="Pages with a shorter description give no description task")
+    max_description_words: int = Field(24, ge=1, description="Pages with a longer description give no description task")
+    min_text_words: int = Field(12, ge=1, description="Pages with a shorter text give no task about the text")
+    max_string_words: int = Field(24, ge=1, description="Longer interface strings are left out")
+    max_shared_keys: int = Field(
+        12, ge=2, description="A title or file name that more pages share does not make them one article"
+    )
+    overlap_words: int = Field(13, ge=3, description="Length of the word sequences that are compared with the evaluation suite")
+    max_overlap: float = Field(
+        0.3, gt=0, le=1, description="Largest share of an evaluation text's word sequences that one training text may hold"
+    )
+    share_tolerance: float = Field(0.02, gt=0, description="Gate: how far the split's shares may be from 0.8, 0.1, 0.1")
+    min_rows_per_task: int = Field(50, ge=1, description="Gate: training rows that each task has at least")
+    min_rows_per_topic: int = Field(20, ge=1, description="Gate: training rows that each evaluated topic has at least")
 
 
 class PreferenceDatasetConfig(Section):
-    """Preference pairs."""
+    """Preference pairs: the true description against a wrong or damaged one."""
+
+    seed: int = Field(17, ge=0, description="Salts the hashes that choose negatives")
+    max_articles: int = Field(0, ge=0, description="Articles of the training split used at most, by hash order; 0 takes all")
+    max_answer_words: int = Field(24, ge=1, description="Answers are compared after clipping to this many words")
+    min_pairs: int = Field(400, ge=1, description="Gate: training pairs")
+    balance_tolerance: float = Field(0.1, gt=0, lt=1, description="Gate: how far a kind's share of a split may be from 1/4")
 
 
 class SftModelConfig(Section):
@@ -20,4 +48,56 @@ class RewardModelConfig(Section):
 
 
 class RlhfModelConfig(Section):
-    """PPO with a KL penalty."""
+    """PPO against the reward model, with a KL penalty to the fine-tuned model.
+
+    Rewards are in standard deviations (sd) of the reward model's scores on answers sampled from the fine-tuned model;
+    KL is in nats a sequence (whole answer).
+    """
+
+    seed: int = 1
+    tasks: list[str] = Field(
+        ["describe", "summarise"], min_length=1, description="Prompts of these tasks; the reward model knows no others"
+    )
+    max_prompt_tokens: int = Field(256, ge=1, description="Longer prompts are left out and counted")
+    max_answer_tokens: int = Field(40, ge=1)
+    iterations: int = Field(6, ge=1, description="Rounds of rollouts and updates")
+    rollouts_per_iteration: int = Field(256, ge=2, description="Answers sampled a round")
+    samples_per_prompt: int = Field(1, ge=1, description="Answers to one prompt in a round")
+    epochs: int = Field(1, ge=1, description="Passes over a round's rollouts")
+    minibatch_size: int = Field(64, ge=1, description="Sequences an optimiser step")
+    learning_rate: float = Field(1e-4, gt=0)
+    value_learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(4, ge=0, description="Optimiser steps of linear warm-up; constant after")
+    clip_ratio: float = Field(0.2, gt=0, lt=1)
+    value_clip: float = Field(0.2, gt=0, description="sd")
+    gamma: float = Field(1.0, gt=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    gradient_clip: float = Field(1.0, gt=0, description="Norm; policy and critic apart")
+    kl_coefficient: float = Field(0.2, ge=0, description="sd of reward a nat")
+    kl_controller: Literal["fixed", "adaptive"] = Field(
+        "fixed", description="adaptive steers the coefficient to kl_target_nats"
+    )
+    kl_target_nats: float = Field(3.0, gt=0)
+    kl_horizon: int = Field(2_000, ge=1, description="Sequences over which an adaptive coefficient may change by its own size")
+    kl_ceiling_nats: float = Field(6.0, gt=0, description="Mean KL a sequence that the kept model may not exceed")
+    reward_clip_sd: float = Field(4.0, gt=0, description="Scores beyond are held at it")
+    missing_end_penalty_sd: float = Field(1.0, ge=0, description="Taken off an answer that does not end by itself")
+    ptx_coefficient: float = Field(0.5, ge=0, description="Weight of the supervised loss on reference answers; 0 turns it off")
+    ptx_batch_size: int = Field(32, ge=1, description="Reference answers an optimiser step")
+    validation_prompts: int = Field(192, ge=2, description="Prompts on which each round is judged")
+    test_prompts: int = Field(256, ge=2, description="Held-out prompts of the final figures")
+    gold_slack: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="How far below the fine-tuned model's validation ROUGE-L a kept round may be, in half widths of its interval",
+    )
+    collapse_kl_nats: float = Field(
+        -0.1, lt=0, description="Mean sampled KL below this means that sampling and scoring disagree"
+    )
+    collapse_iterations: int = Field(2, ge=1, description="Rounds in a row below it that fail the asset")
+    require_gain: bool = Field(
+        True, description="Refuse a model whose reward gain is not above 0 by its interval; off for smoke runs"
+    )
+    device: str = execution("auto", description="auto, cpu, cuda or cuda:N")
+    threads: int = execution(0, ge=0, description="Threads of one torch operation; 0 = all cores")
