@@ -12,6 +12,8 @@ from llm_assets.core.errors import LlmAssetsError
 from llm_assets.core.store import check_partition_key
 from llm_assets.stages import all_specs, spec_of
 
+DATA_PARTITIONED = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "image_dataset", "tokenized_dataset")
+
 # Dagster's own logger would print every event; the console listener says what matters, the UI has it all.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -27,12 +29,12 @@ class Part:
 
 def data_parts() -> tuple[Part, ...]:
     """From fetching to token shards."""
-    before = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "image_dataset")
+    before = DATA_PARTITIONED[:-1]
     return (
         Part("foundations"),
         Part("data_refresh", before, partitioned=True),
         Part("vocabulary"),
-        Part("data_refresh", ("tokenized_dataset",), partitioned=True),
+        Part("data_refresh", DATA_PARTITIONED[-1:], partitioned=True),
     )
 
 

@@ -2,12 +2,11 @@
 
 An artefact's identity takes in its stage's code version, which a person raises. So that nobody forgets, ``code_versions.json``
 holds for each asset the version and a hash of the syntax trees (comments and formatting don't count) of the modules
-that decide its result. After raising a version: ``python -m llm_assets.core.code_guard``.
+that decide its result. After raising a version: ``llm-assets code-versions``.
 """
 
 import ast
 import hashlib
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,21 +56,14 @@ def changed_without_version(specs: dict[str, AssetSpec]) -> list[str]:
     for name, now in current(specs).items():
         then = record.get(name)
         if then is None:
-            found.append(f"{name} is not on record; run: python -m llm_assets.core.code_guard")
+            found.append(f"{name} is not on record; run: llm-assets code-versions")
         elif then["code"] != now["code"]:
             todo = "" if then["version"] != now["version"] else "raise its code_version, then "
-            found.append(f"the code of {name} changed; {todo}run: python -m llm_assets.core.code_guard")
+            found.append(f"the code of {name} changed; {todo}run: llm-assets code-versions")
     return found
 
 
-def main() -> int:
-    """Write the record."""
-    from llm_assets.stages import all_specs  # the one upward look, at the command line only
-
-    write_json(RECORD, current(all_specs()))
-    print(f"wrote {RECORD}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def write_record(specs: dict[str, AssetSpec]) -> Path:
+    """Write the record; returns where."""
+    write_json(RECORD, current(specs))
+    return RECORD

@@ -52,6 +52,7 @@ class Job:
                     name: [[a.asset, a.partition, a.identity, str(a.files)] for a in artefacts]
                     for name, artefacts in self.inputs.items()
                 },
+                "section": f"{type(self.config).__module__}:{type(self.config).__qualname__}",
                 "config": self.config.model_dump(mode="json"),
             },
         )
@@ -60,10 +61,8 @@ class Job:
     @classmethod
     def load(cls, path: Path) -> "Job":
         """Read what ``save`` wrote; the config is validated again."""
-        from llm_assets.core.recipe import Recipe
-
         data: dict[str, Any] = read_json(path)
-        section = Recipe.section_class(data["asset"])
+        section: type[Section] = load_entry(data["section"])  # type: ignore[assignment]
         try:
             config = section.model_validate(data["config"])
         except ValidationError as error:

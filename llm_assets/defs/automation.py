@@ -14,7 +14,6 @@ DATA_ASSETS = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards
 data_refresh = dg.define_asset_job(
     "data_refresh",
     selection=dg.AssetSelection.assets(*DATA_ASSETS),
-    partitions_def=settings.crawls,
     description="One crawl, from fetching to token shards. Run it for a new crawl key, or back-fill it over many.",
 )
 train = dg.define_asset_job(

@@ -86,7 +86,7 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
                 progress=DagsterProgress(context, spec.name),
                 launcher=launcher(context),
                 force=force,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
         except BaseException as error:
             for listener in LISTENERS:
@@ -110,7 +110,6 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         code_version=spec.code_version,
         pool=skin.pool or ("gpu" if spec.process else None),
         automation_condition=skin.condition or conditions.default(spec),
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1) if spec.partitioned else None,
         output_required=False,
         tags=spec.tags or None,
     )(materialise)

@@ -13,6 +13,7 @@ from llm_assets.core.spec import AssetSpec, Input
 
 class NumbersConfig(Section):
     values: list[int] = [1, 2, 3]
+    fail: str = ""
 
 
 class TotalConfig(Section):
@@ -33,6 +34,8 @@ TOTAL = AssetSpec(
 
 
 def fetch(inputs: Inputs, out: WorkDir, config: NumbersConfig, progress: Progress) -> Report:
+    if config.fail:
+        raise InputError("the site is closed; try again tomorrow")
     (out.files / "numbers.txt").write_text(" ".join(str(v) for v in config.values))
     return Report(counts={"rows": len(config.values)})
 

@@ -1,0 +1,160 @@
+"""``llm-assets``: the command line. It parses and calls ``commands/``; every mistake a user can mend is one sentence, exit code 2."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llm_assets.core.errors import LlmAssetsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="A factory for language models, as Dagster assets.")
+
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", envvar="LLM_ASSETS_RECIPE", help="A shipped recipe's name, or the path of a .yaml file")
+]
+CrawlOption = Annotated[str, typer.Option("--crawl", help="The crawl's key; default: the recipe's first snapshot")]
+
+
+def _use(recipe: str) -> None:
+    """Validate the recipe and make it this process's (and its children's)."""
+    from llm_assets.core.recipe import load_recipe
+
+    load_recipe(recipe)
+    os.environ["LLM_ASSETS_RECIPE"] = recipe
+
+
+@app.command()
+def demo(recipe: RecipeOption = "demo", crawl: CrawlOption = "") -> None:
+    """From a crawl to a served model, then one table of what was shown; exit code 1 if a claim does not hold."""
+    _use(recipe)
+    from llm_assets.commands.demo import run_demo
+
+    raise typer.Exit(run_demo(crawl))
+
+
+@app.command()
+def refresh(recipe: RecipeOption = "demo") -> None:
+    """Add the recipe's next snapshot, and judge from the manifests that only what is new was made."""
+    _use(recipe)
+    from llm_assets.commands.refresh import run_refresh
+
+    raise typer.Exit(run_refresh())
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = "demo",
+    crawl: CrawlOption = "",
+    select: Annotated[str, typer.Option(help="Assets, separated by commas; default: all")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Build again, although an equal artefact is there")] = False,
+) -> None:
+    """Materialise assets in the instance that the UI shows."""
+    _use(recipe)
+    from llm_assets.commands.console import ConsoleListener
+    from llm_assets.commands.demo import first_crawl
+    from llm_assets.commands.run import all_parts, run_parts, selected
+
+    names = [name.strip() for name in select.split(",") if name.strip()]
+    parts = selected(all_parts(), names) if names else list(all_parts())
+    with ConsoleListener() as listener:
+        done = run_parts(parts, crawl or first_crawl(), listener, force=force)
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command("add-crawl")
+def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letters, digits, '.', '_', '-'")]) -> None:
+    """Add crawl keys to the instance's partitions (Dagster's own command line can't)."""
+    from llm_assets.commands.instance import instance
+    from llm_assets.core.store import check_partition_key
+    from llm_assets.defs.settings import CRAWLS
+
+    for key in keys:
+        check_partition_key(key)
+    with instance() as dagster:
+        known = set(dagster.get_dynamic_partitions(CRAWLS))
+        dagster.add_dynamic_partitions(CRAWLS, keys)
+    for key in keys:
+        typer.echo(f"{key}: {'was there already' if key in known else 'added'}")
+
+
+@app.command()
+def explain(
+    what: Annotated[str, typer.Argument(help="A URL or a document id")],
+    recipe: RecipeOption = "demo",
+) -> None:
+    """The fate of a document: kept or dropped, where, by which rule, and which models saw it."""
+    _use(recipe)
+    from llm_assets.commands.explain import run_explain
+
+    typer.echo(run_explain(what))
+
+
+@app.command()
+def ui(
+    recipe: RecipeOption = "demo",
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 3000,
+) -> None:
+    """The Dagster UI over the store's history."""
+    _use(recipe)
+    from llm_assets.commands.ui import run_ui
+
+    raise typer.Exit(run_ui(host, port))
+
+
+@app.command()
+def serve(
+    recipe: RecipeOption = "demo",
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 8080,
+    model: Annotated[Path | None, typer.Option(help="An export folder; default: the current quantized_export")] = None,
+    api_key: Annotated[
+        str, typer.Option(envvar="LLM_ASSETS_API_KEY", help="The key that clients send; default: a new one")
+    ] = "",
+) -> None:
+    """An OpenAI-style gateway over the exported model."""
+    _use(recipe)
+    from llm_assets.commands.serve import run_serve
+
+    raise typer.Exit(run_serve(host, port, model, api_key))
+
+
+@app.command()
+def recipe(name: Annotated[str, typer.Argument(help="A shipped recipe's name or a path")] = "demo") -> None:
+    """Validate a recipe and print every knob with its value."""
+    import yaml
+
+    from llm_assets.core.recipe import load_recipe
+
+    typer.echo(yaml.safe_dump(load_recipe(name).model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command("code-versions")
+def code_versions(
+    check: Annotated[bool, typer.Option("--check", help="Only say what changed; exit code 1 if anything did")] = False,
+) -> None:
+    """Record the code hash of every asset after its code_version was raised."""
+    from llm_assets.core.code_guard import changed_without_version, write_record
+    from llm_assets.stages import all_specs
+
+    if check:
+        changed = changed_without_version(all_specs())
+        for sentence in changed:
+            typer.echo(sentence)
+        raise typer.Exit(1 if changed else 0)
+    typer.echo(f"wrote {write_record(all_specs())}")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a sentence, not a traceback."""
+    try:
+        app()
+    except LlmAssetsError as error:
+        print(f"llm-assets: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
