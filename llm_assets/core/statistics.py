@@ -27,7 +27,8 @@ def _values(values: ArrayLike, what: str) -> NDArray[np.float64]:
 
 def _means(values: NDArray[np.float64], seed: int, n: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
-    return values[rng.integers(0, values.size, size=(n, values.size))].mean(axis=1)
+    means: NDArray[np.float64] = values[rng.integers(0, values.size, size=(n, values.size))].mean(axis=1)
+    return means
 
 
 def bootstrap_interval(values: ArrayLike, seed: int, n: int = RESAMPLES) -> tuple[float, float]:

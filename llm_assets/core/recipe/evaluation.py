@@ -1,7 +1,5 @@
 """Sections of the evaluation group: eval_suite, eval_report."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from llm_assets.core.recipe.base import Section, execution
@@ -28,12 +26,12 @@ class EvalReportConfig(Section):
 
     seed: int = Field(17, ge=0, description="Seed of the bootstraps and of the few-shot examples")
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples behind each 95 % interval")
-    few_shot: int = Field(
-        3, ge=1, description="Worked examples in the base model's prompt, from the training split"
-    )
+    few_shot: int = Field(3, ge=1, description="Worked examples in the base model's prompt, from the training split")
     max_new_tokens: int = Field(32, ge=1, description="Longest description, in tokens")
     max_new_tokens_translate: int = Field(48, ge=1, description="Longest translation, in tokens")
     samples_per_task: int = Field(12, ge=1, description="Items shown in full for a person to read")
+    min_claim_items: int = Field(50, ge=1, description="With fewer items a claim is printed but does not apply")
     require_claims: bool = Field(True, description="Block when a claim on what was learned does not hold")
-    device: Literal["auto", "cpu", "cuda"] = execution("auto", description="Where models run")
+    device: str = execution("auto", description="auto, cpu, cuda or cuda:N")
+    threads: int = execution(0, ge=0, description="Threads of one torch operation; 0 = all cores")
     batch_size: int = execution(64, ge=1, description="Sequences a forward pass")

