@@ -31,4 +31,5 @@ defs = dg.Definitions(
     jobs=list(automation.JOBS),
     sensors=list(automation.SENSORS),
     schedules=list(automation.SCHEDULES),
+    executor=dg.in_process_executor,
 )

@@ -9,9 +9,7 @@ from typing import Any
 
 def canonical(value: Any) -> bytes:
     """The one byte string for a JSON value: sorted keys, no spaces, UTF-8. NaN is refused."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest(value: Any) -> str:

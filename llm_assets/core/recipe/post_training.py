@@ -51,12 +51,12 @@ class RlhfModelConfig(Section):
     """PPO against the reward model, with a KL penalty to the fine-tuned model.
 
     Rewards are in standard deviations (sd) of the reward model's scores on answers sampled from the fine-tuned model;
-    KL is in nats a sequence (whole answer).
+    KL is in nats a sequence (the whole answer).
     """
 
     seed: int = 1
     tasks: list[str] = Field(
-        ["describe", "summarise"], min_length=1, description="Prompts of these tasks; the reward model knows no others"
+        ["summarise"], min_length=1, description="Prompts of these tasks; it knows what the reward model knows"
     )
     max_prompt_tokens: int = Field(256, ge=1, description="Longer prompts are left out and counted")
     max_answer_tokens: int = Field(40, ge=1)
@@ -67,37 +67,27 @@ class RlhfModelConfig(Section):
     minibatch_size: int = Field(64, ge=1, description="Sequences an optimiser step")
     learning_rate: float = Field(1e-4, gt=0)
     value_learning_rate: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(4, ge=0, description="Optimiser steps of linear warm-up; constant after")
     clip_ratio: float = Field(0.2, gt=0, lt=1)
     value_clip: float = Field(0.2, gt=0, description="sd")
     gamma: float = Field(1.0, gt=0, le=1)
     gae_lambda: float = Field(0.95, ge=0, le=1)
     gradient_clip: float = Field(1.0, gt=0, description="Norm; policy and critic apart")
     kl_coefficient: float = Field(0.2, ge=0, description="sd of reward a nat")
-    kl_controller: Literal["fixed", "adaptive"] = Field(
-        "fixed", description="adaptive steers the coefficient to kl_target_nats"
-    )
+    kl_controller: Literal["fixed", "adaptive"] = Field("fixed", description="adaptive: steer the coefficient to the target")
     kl_target_nats: float = Field(3.0, gt=0)
-    kl_horizon: int = Field(2_000, ge=1, description="Sequences over which an adaptive coefficient may change by its own size")
-    kl_ceiling_nats: float = Field(6.0, gt=0, description="Mean KL a sequence that the kept model may not exceed")
+    kl_horizon: int = Field(2_000, ge=1, description="Sequences in which an adaptive coefficient changes by up to a fifth")
+    kl_ceiling_nats: float = Field(6.0, gt=0, description="Mean KL that the kept model may not exceed")
     reward_clip_sd: float = Field(4.0, gt=0, description="Scores beyond are held at it")
     missing_end_penalty_sd: float = Field(1.0, ge=0, description="Taken off an answer that does not end by itself")
-    ptx_coefficient: float = Field(0.5, ge=0, description="Weight of the supervised loss on reference answers; 0 turns it off")
+    ptx_coefficient: float = Field(0.5, ge=0, description="Weight of the supervised loss on reference answers; 0: off")
     ptx_batch_size: int = Field(32, ge=1, description="Reference answers an optimiser step")
     validation_prompts: int = Field(192, ge=2, description="Prompts on which each round is judged")
     test_prompts: int = Field(256, ge=2, description="Held-out prompts of the final figures")
     gold_slack: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="How far below the fine-tuned model's validation ROUGE-L a kept round may be, in half widths of its interval",
+        0.5, ge=0, le=1, description="How far validation ROUGE-L of a kept round may fall, in lower halves of its interval"
     )
-    collapse_kl_nats: float = Field(
-        -0.1, lt=0, description="Mean sampled KL below this means that sampling and scoring disagree"
-    )
+    collapse_kl_nats: float = Field(-0.1, lt=0, description="Mean sampled KL below it: sampling and scoring disagree")
     collapse_iterations: int = Field(2, ge=1, description="Rounds in a row below it that fail the asset")
-    require_gain: bool = Field(
-        True, description="Refuse a model whose reward gain is not above 0 by its interval; off for smoke runs"
-    )
+    require_gain: bool = Field(True, description="Refuse a model whose reward gain is not above 0 by its interval")
     device: str = execution("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = execution(0, ge=0, description="Threads of one torch operation; 0 = all cores")

@@ -33,14 +33,12 @@ class TrainingMixConfig(Section):
     languages: dict[str, float] = Field(
         {"en": 1.0, "fr": 0.1},
         min_length=1,
-        description="Language → epochs: 0.1 takes a tenth of its documents, 2 takes each twice; languages not named are left out",
+        description="Language → epochs: 0.1 takes a tenth of its documents, 2 each twice; languages not named are left out",
     )
     validation_fraction: float = Field(0.02, gt=0, lt=0.5, description="Share of URLs held out, by a hash of the URL")
     min_train_tokens: int = Field(1_000_000, ge=1, description="Gate: training tokens, repeats counted")
     share_tolerance: float = Field(
         0.15, gt=0, description="Gate: how far the tokens of a sampled language may be from what was asked, as a ratio"
     )
-    min_tokens_judged: int = Field(
-        100_000, ge=0, description="Gate: languages with fewer tokens are too few to judge a share by"
-    )
+    min_tokens_judged: int = Field(100_000, ge=0, description="Gate: a language with fewer tokens is not judged by its share")
     seed: int = Field(0, description="Salts the hashes that sample and split")
