@@ -11,10 +11,10 @@ class EvalSuiteConfig(Section):
     key: str = Field(
         "llm_assets eval 1", min_length=1, max_length=64, description="Key of the hash that chooses what is held out"
     )
-    topic_items: int = Field(300, ge=1, description="Articles whose topic is asked")
-    describe_items: int = Field(200, ge=1, description="Articles whose one-line description is asked")
-    translate_items: int = Field(100, ge=0, description="English interface strings to put into French")
-    perplexity_items: int = Field(200, ge=1, description="Articles whose text is scored in bits per byte")
+    topic_items: int = Field(240, ge=1, description="Articles whose topic is asked")
+    describe_items: int = Field(160, ge=1, description="Articles whose one-line description is asked")
+    translate_items: int = Field(80, ge=0, description="English interface strings to put into French")
+    perplexity_items: int = Field(120, ge=1, description="Articles whose text is scored in bits per byte")
     min_words: int = Field(40, ge=8, description="Shorter introductions are not held out: overlap could not find their copies")
     max_words: int = Field(150, ge=8, description="Longer introductions are not held out: they must fit the demo's context")
     min_string_words: int = Field(3, ge=1, description="Shorter interface strings are not held out")

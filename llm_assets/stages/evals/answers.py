@@ -2,7 +2,8 @@
 
 Chat models get the very ids they were trained on. The base model has never seen a chat, so it gets worked examples in plain
 text (the same questions, with answers from the training split) and its answer ends at the first line break: the fairest way
-ask a model that only continues texts. A topic is the class with the highest log-probability as the whole answer, its end included.
+to ask a model that only continues texts. A topic is the class with the highest log-probability as the whole answer, its end
+included.
 """
 
 from collections.abc import Sequence
