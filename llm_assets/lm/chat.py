@@ -1,7 +1,7 @@
 """Chat format: one template, one function that makes ids of it, for training, evaluation and the gateway alike.
 
-The template is in the tokenizer's folder as Jinja (with ``{% generation %}`` marks, so that any tool can find the trained spans);
-``encode`` builds the same ids piece by piece: control ids come from here only, and whatever roles' contents say is text.
+The template is in the tokenizer's folder as Jinja, with ``{% generation %}`` marks, so that any tool finds the trained spans.
+``encode`` builds the same ids piece by piece: control ids come from here only, and whatever a content says is text.
 On content without control tokens the ids equal those of ``apply_chat_template`` (a test holds this). There is no BOS.
 """
 

@@ -1,8 +1,8 @@
 """What a training step reads, as a pure function of (seed, step, mix); and back, from a document to the steps that read it.
 
 One pass (epoch) lays the split's documents one after another in a keyed random order, cuts the result into windows of
-``seq_len`` tokens (each overlaps the next by the one token that is only predicted), and reads the windows in
-a second keyed random order, so that a book's pages are not one batch. Both orders are permutations computed from a key (a Feistel network
+``seq_len`` tokens (each overlaps the next by the one token that is only predicted), and reads the windows in a second keyed
+random order, so that a book's pages are not one batch. Both orders are permutations computed from a key (a Feistel network
 with cycle-walking, after Black & Rogaway 2002, "Ciphers with arbitrary finite domains"): no shuffle buffer, no state to
 save, and each can be inverted. Another epoch has other keys. Up to ``seq_len`` tokens at an epoch's end are not read.
 """
@@ -53,7 +53,8 @@ class Permutation:
         found = step(start.astype(np.uint64))
         while (outside := found >= np.uint64(self.size)).any():
             found[outside] = step(found[outside])
-        return found.astype(np.int64)
+        done: Ints = found.astype(np.int64)
+        return done
 
     def _mix(self, half: npt.NDArray[np.uint64], key: np.uint64) -> npt.NDArray[np.uint64]:
         """The finaliser of SplitMix64 (Steele et al. 2014) over half a block and a round key."""
@@ -156,8 +157,9 @@ class _Epoch(NamedTuple):
 class TokenStream:
     """Batches of token windows of one split of a mix.
 
-    ``batch(step)``: (``batch_rows``, ``seq_len`` + 1) int64; inputs are ``[:, :-1]``, labels ``[:, 1:]``. Rows go on from epoch to
-    epoch, so any step ≥ 0 has a batch. Nothing is kept between calls but caches.
+    ``batch(step)``: (``batch_rows``, ``seq_len`` + 1) int64; inputs are ``[:, :-1]``, labels ``[:, 1:]``. Rows go on from epoch
+    to epoch, so any step ≥ 0 has a batch. Nothing is kept between calls but caches. Documents that share a window are
+    separated by the separator only; a model that must not look across it makes its own mask (``data.separator_id``).
     """
 
     def __init__(self, mix: Artefact, inputs: Inputs, split: str, seq_len: int, batch_rows: int, seed: int) -> None:
@@ -245,10 +247,8 @@ class TokenStream:
                 end = int(epoch.ends[place])
                 start = end - int(self.data.lengths[row])
                 # a window reads [w·seq_len, w·seq_len + seq_len]: its first token is also the last of the one before
-                first, last = (
-                    max(0, -(-(start - self.seq_len) // self.seq_len)),
-                    min(self.windows - 1, (end - 1) // self.seq_len),
-                )
+                first = max(0, -(-(start - self.seq_len) // self.seq_len))
+                last = min(self.windows - 1, (end - 1) // self.seq_len)
                 if first > last:
                     continue  # in the tail that this epoch does not read
                 rows = number * self.windows + epoch.windows.inverse(np.arange(first, last + 1))

@@ -1,8 +1,8 @@
 """The tokenizer's files: what its control tokens are, how to load it, which ids it needs.
 
-A tokenizer is a plain Hugging Face folder. ``load`` gives transformers' class; ``load_plain`` gives the bare
-``tokenizers`` engine (no transformers import), set so that text never yields a control id: both the library and llama.cpp turn a
-typed ``<|endoftext|>`` into the control token by default, which lets a web page or a user end a document or forge a turn.
+A tokenizer is a plain Hugging Face folder. ``load`` gives transformers' class; ``load_plain`` gives the bare ``tokenizers``
+engine (no transformers import), set so that text never yields a control id: both the library and llama.cpp turn a typed
+``<|endoftext|>`` into the control token by default, which lets a web page or a user end a document or forge a turn.
 """
 
 from pathlib import Path
@@ -24,8 +24,9 @@ TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"  # ends a turn; the chat models' eos
 CONTROL_TOKENS = (END_OF_TEXT, PAD, TURN_START, TURN_END)  # ids 0 to 3, in this order
 
-# Which of llama.cpp's built-in pre-tokenizers (tokenizer.ggml.pre) splits text as PATTERN does. Of those it knows, "qwen2" is the
-# one with nothing implicit: contractions are spelt out (no Unicode case folding), no BOS is added, and merges are never skipped.
+# Which of llama.cpp's built-in pre-tokenizers (tokenizer.ggml.pre) splits text as PATTERN does. Of those it knows, "qwen2" has
+# nothing implicit: contractions are spelt out (no Unicode case folding), no BOS is added, merges are never skipped. Tried on
+# 917 texts (random Unicode, 50,000 letters in one word, 20,000 spaces or newlines): no id differed.
 LLAMA_CPP_PRE = "qwen2"
 # Digits stand alone, so that numbers of any length are read the same way.
 PATTERN = (

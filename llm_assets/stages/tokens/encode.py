@@ -1,7 +1,7 @@
-"""``tokenized_dataset``: one crawl's survivors as token shards that are read by memory map, and where each document lies in them.
+"""``tokenized_dataset``: one crawl's survivors as token shards, read by memory map, and where each document lies in them.
 
-A document is its ids and one separator, the tokenizer's own end-of-text (case B20). Ids are stored in the smallest type that holds
-the whole vocabulary (case B19). Which core encoded what leaves no trace: shards are cut by token counts alone.
+A document is its ids and one separator, the tokenizer's own end-of-text (case B20). Ids are stored in the smallest type that
+holds the whole vocabulary (case B19). Which core encoded what leaves no trace: shards are cut by token counts alone.
 """
 
 from collections.abc import Iterator
@@ -211,7 +211,8 @@ def _lengths(files: Path, documents: pl.DataFrame, about: dict[str, Any]) -> Gat
     stored = [int(np.load(files / shard_name(number), mmap_mode="r").size) for number in range(len(about["shard_tokens"]))]
     listed = int(documents["length"].sum())
     passed = stored == about["shard_tokens"] and sum(stored) == listed
-    message = f"documents add up to {listed:,} tokens, the shards hold {sum(stored):,}, {TOKENS_FILE} says {sum(about['shard_tokens']):,}"
+    said = sum(about["shard_tokens"])
+    message = f"documents add up to {listed:,} tokens, the shards hold {sum(stored):,}, {TOKENS_FILE} says {said:,}"
     return Gate("lengths_add_up", passed, message, {"tokens": sum(stored)})
 
 

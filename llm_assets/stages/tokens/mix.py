@@ -1,8 +1,8 @@
 """``training_mix``: which complete crawls a training reads, at which versions, in what proportions; and who is held out.
 
-It holds no tokens: a table of documents that names token shards by ref. A crawl that is missing, or was tokenised with another
-tokenizer, is named and left out; it never stops the others. A page that a later crawl of the mix replaced is left out. Split and
-sample are hashes of the URL, so a page stays on its side of the split in every refresh.
+It holds no tokens: a table of documents that names token shards by ref. A crawl that is missing, or was tokenised with
+another tokenizer, is named and left out; it never stops the others. A page that a later crawl of the mix replaced is left
+out. Split and sample are hashes of the URL, so a page stays on its side of the split in every refresh.
 """
 
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ MIX_FILE = "mix.json"
 TRAIN, VALIDATION = "train", "validation"
 
 MIX_DOCUMENTS = pl.Schema(
-    {
-        **DOCUMENTS,
-        "ref": pl.String,  # tokenized_dataset/<crawl>/<identity>
-        "split": pl.String,  # train | validation
-        "epochs": pl.Int32,  # how often one pass over the mix reads it
-    }
+    [
+        *DOCUMENTS.items(),
+        ("ref", pl.String()),  # tokenized_dataset/<crawl>/<identity>
+        ("split", pl.String()),  # train | validation
+        ("epochs", pl.Int32()),  # how often one pass over the mix reads it
+    ]
 )
 
 
@@ -58,7 +58,7 @@ def run(inputs: Inputs, out: WorkDir, config: TrainingMixConfig, progress: Progr
         ]
     )
     documents = _decide(_superseded(inputs, documents, [crawl.artefact.partition for crawl in crawls]), config)
-    kept = documents.filter(pl.col("rule") == "kept").select(MIX_DOCUMENTS.names()).cast(dict(MIX_DOCUMENTS))
+    kept = documents.filter(pl.col("rule") == "kept").select(MIX_DOCUMENTS.names()).cast(MIX_DOCUMENTS)
     kept.write_parquet(out.files / DOCUMENTS_FILE, compression="zstd")
     counts = write_ledger(out.files, _ledger(documents))
     mix = _describe(crawls, missing, kept, config)
