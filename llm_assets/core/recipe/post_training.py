@@ -39,12 +39,73 @@ class PreferenceDatasetConfig(Section):
     balance_tolerance: float = Field(0.1, gt=0, lt=1, description="Gate: how far a kind's share of a split may be from 1/4")
 
 
-class SftModelConfig(Section):
-    """Supervised fine-tuning."""
+class FinetuneConfig(Section):
+    """What the two trainings that run in TRL share. Steps are optimiser steps."""
+
+    seed: int = Field(17, ge=0, description="Seed of the data order, of dropout and of new weights")
+    max_steps: int = Field(300, ge=1)
+    batch_size: int = Field(32, ge=1, description="Rows an optimiser step")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(10, ge=0, description="Linear warm-up; cosine to zero after")
+    weight_decay: float = Field(0.01, ge=0)
+    adam_beta2: float = Field(0.98, gt=0, lt=1)
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of attention weights")
+    max_tokens: int = Field(320, ge=8, description="Longer rows are left out and counted; no answer is ever cut")
+    dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="Of matrix products; weights stay float32")
+    evaluate_every: int = Field(50, ge=1, description="Steps between validations, which are also checkpoints")
+    validation_rows: int = Field(256, ge=1, description="Validation rows of each validation, by hash order")
+    patience: int = Field(3, ge=1, description="Validations without a better loss after which training stops")
+    device: str = execution("auto", description="auto, cpu, cuda or cuda:N")
+    threads: int = execution(0, ge=0, description="Threads of one torch operation; 0 = all cores")
 
 
-class RewardModelConfig(Section):
-    """Reward model."""
+class LoraConfig(Section):
+    """A low-rank adapter on all linear layers."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0, description="The update is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    learning_rate: float = Field(4e-3, gt=0)
+    demo_steps: int = Field(40, ge=0, description="Steps of the small adapter that is trained beside a full fine-tuning; 0 = none")
+    verify_rows: int = Field(32, ge=1, description="Validation rows on which the merged model is compared")
+    max_logit_difference: float = Field(1e-3, gt=0, description="Gate: adapter apart against merged, in float32")
+    min_token_agreement: float = Field(0.999, gt=0, le=1, description="Gate: share of answer positions with the same greedy token")
+
+
+class SftModelConfig(FinetuneConfig):
+    """Supervised fine-tuning on the answers only."""
+
+    method: Literal["full", "lora"] = Field("full", description="All weights, or a low-rank adapter that is merged at the end")
+    task_shares: dict[str, float] = Field(
+        {"describe": 0.15, "summarise": 0.35, "topic": 0.35, "translate": 0.15},
+        min_length=1,
+        description="Task → share of the training rows drawn; each task goes through its own rows again and again",
+    )
+    lora: LoraConfig = LoraConfig()
+    max_untrained_share: float = Field(0.001, ge=0, lt=1, description="Rows without a trained token above this share are an error")
+    max_left_out_share: float = Field(0.02, ge=0, lt=1, description="Gate: share of rows longer than max_tokens")
+    min_loss_gain_nats: float = Field(
+        0.1, ge=0, description="Gate: how far the validation loss must fall below that of the base model, a token"
+    )
+
+
+class RewardModelConfig(FinetuneConfig):
+    """Reward model on preference pairs."""
+
+    max_steps: int = Field(60, ge=1)
+    batch_size: int = Field(16, ge=1, description="Pairs an optimiser step")
+    learning_rate: float = Field(5e-4, gt=0)
+    evaluate_every: int = Field(20, ge=1, description="Steps between validations, which are also checkpoints")
+    validation_rows: int = Field(128, ge=1, description="Validation pairs of each validation, by hash order")
+    center_coefficient: float = Field(0.01, ge=0, description="Weight of (chosen + rejected)², which keeps scores near zero")
+    test_pairs: int = Field(600, ge=8, description="Held-out pairs of the final figures, by hash order")
+    max_left_out_share: float = Field(0.02, ge=0, lt=1, description="Gate: share of pairs left out as too long or equal")
+    max_equal_share: float = Field(0.001, ge=0, lt=1, description="Gate: share of pairs whose ids are equal")
+    max_reload_difference: float = Field(1e-5, gt=0, description="Gate: score before saving against after loading")
+    require_claims: bool = Field(
+        True, description="Block a model that is not above the baselines, or near chance on a kind; off for smoke runs"
+    )
 
 
 class RlhfModelConfig(Section):
