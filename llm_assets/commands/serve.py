@@ -23,9 +23,8 @@ def run_serve(host: str, port: int, model: Path | None, api_key: str) -> int:
     if not api_key:
         print(f"API key for this run (set LLM_ASSETS_API_KEY to choose one): {key}")
     print(f"Serving {folder.name} at http://{host}:{port}/v1 — try:")
-    print(
-        f"  curl -s http://{host}:{port}/v1/chat/completions -H 'Authorization: Bearer {key}' "
-        '-H \'Content-Type: application/json\' -d \'{"messages": [{"role": "user", "content": "Describe Paris in one line."}]}\''
-    )
+    body = '{"messages": [{"role": "user", "content": "Describe Paris in one line."}]}'
+    print(f"  curl -s http://{host}:{port}/v1/chat/completions -H 'Authorization: Bearer {key}' \\")
+    print(f"    -H 'Content-Type: application/json' -d '{body}'")
     serve(folder, tokenizer.files, host=host, port=port, api_key=key, config=settings.recipe().deployment)
     return 0

@@ -22,7 +22,8 @@ def check_port(host: str, port: int, what: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise LlmAssetsError(
-                f"{what} can't listen on {host}:{port} ({error.strerror}); end what uses the port, or choose another with --port"
+                f"{what} can't listen on {host}:{port} ({error.strerror}); "
+                "end what uses the port, or choose another with --port"
             ) from error
 
 

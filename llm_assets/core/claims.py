@@ -1,7 +1,8 @@
 """Claims: what a stage says was learned, with the numbers that decide it.
 
-A stage puts ``claims(...)`` rows under ``metrics["claims"]``; the demo prints them from the manifests and fails if one that
-applies does not hold. A claim that can't be judged at the size of a recipe says so (``applies`` false) and is never counted as held.
+A stage puts ``Claim.row()`` dicts under ``metrics["claims"]``; the demo prints them from the manifests and fails if
+one that applies does not hold. A claim that can't be judged at the size of a recipe says so (``applies`` false) and is
+never counted as held.
 """
 
 from collections.abc import Mapping
