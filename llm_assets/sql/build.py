@@ -2,7 +2,8 @@
 
 Sources become views with exactly the columns that ``sources.yml`` declares, cast to the declared types, plus ``_asset``,
 ``_partition`` and ``_identity`` of the artefact that holds the row; a source without artefacts is an empty table, so that
-models work while half the graph is not there yet. Rows are sorted by all columns, left to right: the same input gives the same file.
+models work while half the graph is not there yet. Rows are sorted by all columns, left to right: the same input gives the
+same file.
 """
 
 import re

@@ -14,6 +14,7 @@ The form follows dbt where it can, so that who knows dbt can read it:
 A test may say ``severity: warn``: then it reports and does not block.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,6 +123,9 @@ class ModelEntry(_Entry):
         names = [name for name, _, _ in self.all_tests()]
         if len(set(names)) < len(names):
             raise ValueError(f"two tests have the same name: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}")
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+                raise ValueError(f"a test can't be called {name!r}; use letters, digits and '_'")
         columns = [column.name for column in self.columns]
         if len(set(columns)) < len(columns):
             raise ValueError("a column is described twice")
