@@ -40,6 +40,6 @@ class DeploymentConfig(Section):
     requests_per_key: int = execution(
         0, ge=0, description="Requests that one API key may make until the server stops; 0: no limit"
     )
-    threads: int = execution(0, ge=0, description="Threads of llama.cpp; 0: all cores")
+    threads: int = execution(1, ge=0, description="Threads of llama.cpp, which spin while they wait; 0: all cores")
     token_timeout_s: float = execution(60.0, gt=0, description="Longest wait for the next token")
     shutdown_s: int = execution(10, ge=0, description="How long running requests may still finish when the server is stopped")

@@ -1,8 +1,8 @@
 """``deployment``: the exported file, served for real and asked over HTTP before it counts as deployed.
 
-The gateway is started on a free port, in this process, exactly as ``llm-assets serve`` starts it. It must refuse whoever has no key
-on every route, send the engine the ids that llama.cpp's own tokenizer gives for the rendered chat, and answer greedily what
-the engine answers when asked directly.
+The gateway is started on a free port, in this process, exactly as ``llm-assets serve`` starts it. It must refuse whoever has no
+key on every route, send the engine the ids that llama.cpp's own tokenizer gives for the rendered chat, and answer greedily
+what the engine answers when asked directly.
 """
 
 import secrets

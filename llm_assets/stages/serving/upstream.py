@@ -81,6 +81,7 @@ class LlamaCpp:
 
     async def stream(self, ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """See ``Upstream``."""
+        finished = False
         try:
             async with self._client.stream("POST", "/completion", json=request_body(ids, sampling)) as response:
                 if response.status_code != 200:
@@ -90,14 +91,14 @@ class LlamaCpp:
                         raise UpstreamError(f"the model stopped with an error: {line[6:200].strip()}", 502)
                     if line.startswith("data:"):
                         piece = _piece(orjson.loads(line[5:]))
+                        finished = finished or bool(piece.finish_reason)
                         yield piece
-                        if piece.finish_reason:
-                            return
         except httpx.TimeoutException as error:
             raise UpstreamError("the model took too long for its next token; ask for less, or try again later", 504) from error
         except httpx.HTTPError as error:
             raise UpstreamError(f"the model can't be reached ({type(error).__name__}); restart the server", 503) from error
-        raise UpstreamError("the model's answer broke off before its end; try again", 502)
+        if not finished:
+            raise UpstreamError("the model's answer broke off before its end; try again", 502)
 
     async def ready(self) -> bool:
         """See ``Upstream``."""
@@ -180,6 +181,7 @@ def start_llama_cpp(gguf: Path, *, parallel: int, threads: int, token_timeout_s:
     params.n_parallel = parallel
     if threads:
         params.cpuparams.n_threads = threads
+        params.cpuparams_batch.n_threads = threads
     params.port = 0
     params.hostnames = ["127.0.0.1"]
     params.api_keys = [key]
