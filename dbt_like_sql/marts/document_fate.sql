@@ -28,15 +28,17 @@ decided as (
     select
         *,
         case
-            when rule = 'superseded' or (kept and superseded_by is not null) then 'superseded'
+            when rule = 'superseded' then 'superseded'
             when not kept then 'dropped'
             when stage = 'training_mix' then 'in the mix'
+            when superseded_by is not null then 'superseded'
             when stage = 'image_dataset' then 'image kept'
             when stage = 'raw_crawl' and revisit_of is not null then 'unchanged'
             when stage = 'raw_crawl' and kind = 'other' then 'not a page'
             else 'waiting'
         end as fate,
-        coalesce(related_doc, superseded_by, revisit_of) as related
+        -- a kept page may name the one that it replaces; what replaced it tells more
+        coalesce(if(kept, superseded_by, null), related_doc, revisit_of) as related
     from known
 ),
 
