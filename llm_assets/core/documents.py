@@ -6,11 +6,12 @@ page fetched twice is two documents, which is what lets a refresh keep the old o
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import polars as pl
 
-UTC_TIME = pl.Datetime("us", "UTC")
+UTC_TIME: Any = pl.Datetime("us", "UTC")
 
 # raw_crawl/index.parquet: one row a WARC record that carries a page or an image (response or revisit).
 RAW_INDEX = pl.Schema(
@@ -34,6 +35,9 @@ RAW_INDEX = pl.Schema(
         "optout_robots_ai": pl.Boolean,  # robots.txt forbids a known AI agent
         "optout_noai": pl.Boolean,  # X-Robots-Tag or <meta name=robots> says noai
         "optout_tdm": pl.Boolean,  # TDMRep reservation
+        # what the server said to ask with next time; null where it said nothing
+        "etag": pl.String,
+        "last_modified": pl.String,
     }
 )
 
@@ -56,9 +60,10 @@ EXTRACTED = pl.Schema(
 )
 
 # cleaned_corpus/shards/*.parquet and deduped_shards/shards/*.parquet.
+_EXTRACTED_COLUMNS: dict[str, Any] = dict(EXTRACTED.items())
 CLEANED = pl.Schema(
     {
-        **dict(EXTRACTED.items()),
+        **_EXTRACTED_COLUMNS,
         "lang": pl.String,  # ISO 639-1 by the language identifier, or "und"
         "lang_score": pl.Float32,
         "n_words": pl.Int32,

@@ -3,7 +3,7 @@
 Dagster takes scalars, Literals, lists, dicts and nested ``dg.Config`` classes; sections hold nothing else.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import dagster as dg
 from pydantic import Field, ValidationError, create_model
@@ -33,8 +33,18 @@ def _derive(name: str, section: Section, **more: Any) -> type[dg.Config]:
             nested = _derive(f"{name}_{key}", value)
             fields[key] = (nested, Field(nested(), description=info.description))
         else:
-            fields[key] = (info.annotation, Field(value, description=info.description))
+            fields[key] = (_plain(info.annotation), Field(value, description=info.description))
     return create_model(name, __base__=dg.Config, __doc__=type(section).__doc__, **{**fields, **more})
+
+
+def _plain(annotation: Any) -> Any:
+    """Dagster knows Literals of strings at the top only; any other becomes its members' type (the section validates anyway)."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return annotation if all(isinstance(item, str) for item in arguments) else type(arguments[0])
+    if get_origin(annotation) is list and get_origin(arguments[0]) is Literal:
+        return list[type(get_args(arguments[0])[0])]  # type: ignore[misc]
+    return annotation
 
 
 def section_from(config: dg.Config, section: Section) -> tuple[Section, bool]:

@@ -1,5 +1,16 @@
-"""(being built)"""
+"""Images: from the image records of a crawl to a set that can be trained on, oriented, cropped, rotated, without copies."""
 
-from llm_assets.core.spec import AssetSpec
+from llm_assets.core.spec import AssetSpec, Input
 
-SPECS: tuple[AssetSpec, ...] = ()
+SPECS: tuple[AssetSpec, ...] = (
+    AssetSpec(
+        name="image_dataset",
+        entry="llm_assets.stages.images.run:run",
+        gates="llm_assets.stages.images.run:gates",
+        gate_names=("images_decode", "enough_kept", "images_table", "counts_add_up"),
+        inputs=(Input("raw_crawl", "same"),),
+        code=("llm_assets.stages.images.process", "llm_assets.stages.images.captions", "llm_assets.core.warcs"),
+        libraries=("pillow", "resiliparse"),
+        partitioned=True,
+    ),
+)
