@@ -1,11 +1,99 @@
 """Sections of the crawl group: raw_crawl, tombstones."""
 
-from llm_assets.core.recipe.base import Section
+from pydantic import Field
+
+from llm_assets.core.recipe.base import Section, execution
+
+# Agents that fetch for, or stand for the use of pages in, training of language models, as their operators document them.
+AI_AGENTS = [
+    "GPTBot",
+    "CCBot",
+    "Google-Extended",
+    "ClaudeBot",
+    "anthropic-ai",
+    "Applebot-Extended",
+    "Meta-ExternalAgent",
+    "Bytespider",
+    "Amazonbot",
+    "cohere-ai",
+    "AI2Bot",
+]
+
+
+class SiteConfig(Section):
+    """The local site: which articles it shows, and how much of what makes a real crawl hard. Shares are of articles, 0 to 1."""
+
+    articles: dict[str, int] = Field(
+        {"en": 10_033, "fr": 3_000, "es": 400},
+        min_length=1,
+        description="Language root → articles at most; the first is the main one",
+    )
+    key: str = Field("llm_assets site 1", min_length=1, max_length=64, description="Key of the hash that makes every choice")
+    mirror_share: float = Field(0.03, ge=0, le=1, description="Articles that a second host shows word for word")
+    near_copy_share: float = Field(0.04, ge=0, le=1, description="Articles that a third host shows with a few words changed")
+    broken_share: float = Field(0.01, ge=0, le=1, description="Articles whose HTML is broken")
+    image_share: float = Field(0.01, ge=0, le=1, description="Articles with an image")
+    encoded_share: float = Field(0.25, ge=0, le=1, description="Pages sent with a Content-Encoding (gzip, deflate, br, zstd)")
+    held_back_share: float = Field(0.02, ge=0, le=0.5, description="Articles that appear with the later snapshot only")
+    changed_share: float = Field(0.03, ge=0, le=0.5, description="Articles whose text the later snapshot edits")
+    vanished_share: float = Field(0.01, ge=0, le=0.5, description="Articles that the later snapshot has no more")
+    optout_pages: int = Field(12, ge=0, description="Pages with an opt-out, of each kind")
+    spam_pages: int = Field(60, ge=0, description="Pages of keywords")
+    index_size: int = Field(100, ge=2, description="Articles on one index page")
+    hostile: bool = Field(True, description="Gzip bomb, endless redirects and calendar, a redirect to an internal address")
+
+
+class Politeness(Section):
+    """How fast, how far and how long: the limits of a crawl."""
+
+    delay_seconds: float = Field(1.0, ge=0, description="Pause between requests to one host; the local site has none")
+    connections_per_host: int = execution(8, ge=1, le=64, description="Used only where there is no pause")
+    timeout_seconds: float = Field(20.0, gt=0, description="For one request, from connecting to the last byte")
+    backoff_seconds: float = Field(1.0, ge=0, description="First pause after 429 or 503 without Retry-After; doubles each time")
+    max_retries: int = Field(2, ge=0, description="More tries after 429 or 503")
+    max_retry_after_seconds: float = Field(60.0, ge=0, description="A longer Retry-After ends the URL")
+    max_redirects: int = Field(5, ge=0, le=20)
+    max_depth: int = Field(8, ge=0, description="Links from a seed")
+    max_pages: int = Field(100_000, ge=1, description="Requests in all, besides robots.txt and sitemaps")
+    max_queries_per_path: int = Field(
+        32, ge=1, description="URLs of one path that differ in their query; stops endless calendars"
+    )
+    max_payload_bytes: int = Field(4_194_304, ge=1, description="Decoded bytes of one page or image")
+    max_robots_bytes: int = Field(512_000, ge=1, description="RFC 9309 asks for at least 500 KiB")
+    max_sitemaps_per_host: int = Field(50, ge=0)
 
 
 class RawCrawlConfig(Section):
-    """How a crawl is fetched."""
+    """How a crawl is fetched. Its key decides from where: ``snapshots`` (local site), ``seeds`` (the web), else the inbox."""
+
+    snapshots: dict[str, int] = Field(
+        {"wiki-2026-11": 1, "wiki-2026-12": 2}, description="Crawl → snapshot of the local site; 2 is the later one"
+    )
+    seeds: dict[str, list[str]] = Field({}, description="Crawl → URLs from which the web is crawled, within their hosts")
+    inbox: str = execution("", description="Folder with one folder of WARC files a crawl; empty: 'inbox' beside the store")
+    site: SiteConfig = SiteConfig()
+    limits: Politeness = Politeness()
+    user_agent: str = Field(
+        "llm-assets/0.1 (+https://llm-assets.invalid/crawler)",
+        min_length=3,
+        description="What the crawler calls itself, before '/' its name in robots.txt; set your contact before crawling others",
+    )
+    allow_private_hosts: list[str] = Field([], description="Hosts that may have a private or loopback address")
+    kinds: list[str] = Field(["page", "image"], description="What is kept, of page, image and other")
+    source_kinds: dict[str, str] = Field({}, description="Host → web, book, paper, forum, code or own; web where not named")
+    ai_agents: list[str] = Field(AI_AGENTS, description="Agents whose exclusion in robots.txt counts as an opt-out")
+    honour_robots_ai: bool = Field(True, description="Don't fetch what robots.txt forbids to an AI agent")
+    honour_noai: bool = Field(True, description="Don't keep what X-Robots-Tag or <meta name=robots> marks noai")
+    honour_tdm: bool = Field(True, description="Don't keep what reserves text and data mining (TDMRep)")
+    warc_bytes: int = Field(1_000_000_000, ge=1_000, description="A WARC file is closed at this size, compressed")
+    min_pages: int = Field(1, ge=0, description="Gate: pages fetched or imported")
+    min_article_share: float = Field(0.95, ge=0, le=1, description="Gate: pages as a share of the local site's articles")
+    max_failed_share: float = Field(0.5, ge=0, le=1, description="Gate: requests that failed (errors of network or server)")
+    max_truncated_share: float = Field(0.01, ge=0, le=1, description="Gate: cut-off, oversized or corrupt records")
+    verified_records: int = Field(200, ge=1, description="Gate: records read back by offset and digest")
 
 
 class TombstonesConfig(Section):
     """Documents that must be gone."""
+
+    path: str = Field("", description="JSONL or CSV with kind (doc_id, url, host or sha256), value, reason; empty: none")

@@ -1,5 +1,27 @@
-"""(being built)"""
+"""The crawl: what was fetched, from the local site, the web or the inbox; and the tombstones of what must be gone."""
 
-from llm_assets.core.spec import AssetSpec
+from llm_assets.core.spec import AssetSpec, Input
 
-SPECS: tuple[AssetSpec, ...] = ()
+_CODE = ("llm_assets.stages.crawl", "llm_assets.core.tombstones")
+
+SPECS: tuple[AssetSpec, ...] = (
+    AssetSpec(
+        name="tombstones",
+        entry="llm_assets.stages.crawl.tombstones:run",
+        gates="llm_assets.stages.crawl.tombstones:gates",
+        gate_names=("tombstones_valid",),
+        code=("llm_assets.core.tombstones",),
+        source=True,
+    ),
+    AssetSpec(
+        name="raw_crawl",
+        entry="llm_assets.stages.crawl.run:run",
+        gates="llm_assets.stages.crawl.gates:gates",
+        gate_names=("enough_pages", "counts_add_up", "few_truncated", "records_verified", "index_table"),
+        inputs=(Input("tombstones", optional=True), Input("raw_crawl", "earlier", optional=True)),
+        code=_CODE,
+        libraries=("protego", "warcio", "fastwarc", "brotli"),
+        partitioned=True,
+        source=True,
+    ),
+)

@@ -1,0 +1,195 @@
+"""A crawl made of WARC files that others wrote: each capture is checked, decoded and written again, one gzip member a record.
+
+Two passes: the first finds robots.txt captures, since their opt-outs decide what the second keeps. Records that are cut
+off or corrupt are counted and kept out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from llm_assets.core.documents import canonical_url, doc_id, payload_digest
+from llm_assets.core.errors import InputError
+from llm_assets.core.progress import Progress
+from llm_assets.core.recipe.crawl import RawCrawlConfig
+from llm_assets.core.tombstones import Tombstones
+from llm_assets.stages.crawl.captures import Capture, Unreadable, read_capture
+from llm_assets.stages.crawl.earlier import Earlier
+from llm_assets.stages.crawl.optout import page_optouts
+from llm_assets.stages.crawl.origin import store_robots
+from llm_assets.stages.crawl.records import Books, kind_of
+from llm_assets.stages.crawl.robots import Robots, parse_robots, product_token
+from llm_assets.stages.crawl.warc import WarcWriter
+from llm_assets.stages.crawl.warc_reader import Record, read_records
+
+_HEAD_ROOM = 131_072  # bytes that the HTTP head may add to the payload's limit
+_PROGRESS_EVERY = 500
+SUFFIXES = (".warc", ".warc.gz")
+
+
+@dataclass
+class Importer:
+    """Imports the WARC files of one folder."""
+
+    config: RawCrawlConfig
+    writer: WarcWriter
+    books: Books
+    earlier: Earlier
+    tombstones: Tombstones
+    progress: Progress
+    robots_folder: Path
+    rejected: dict[str, str] = field(default_factory=dict)  # file → why
+    other_records: int = 0
+    repaired: int = 0
+    _robots: dict[str, Robots] = field(default_factory=dict)
+    _written: set[str] = field(default_factory=set)
+    _read: int = 0
+
+    def import_all(self, files: list[Path]) -> None:
+        """Both passes. Raises ``InputError`` where not one record of all files could be used."""
+        for path in files:
+            for record in self._records(path):
+                self._learn_robots(record)
+        for path in files:
+            for record in self._records(path, note=True):
+                self._take(path, record)
+        if not self.books.index:
+            raise InputError(self._nothing(files))
+
+    def _records(self, path: Path, note: bool = False) -> Iterator[Record]:
+        try:
+            yield from read_records(path, self.config.limits.max_payload_bytes + _HEAD_ROOM)
+        except InputError as error:
+            self.rejected[path.name] = str(error)
+            if note:
+                self.progress.note(f"left out: {error}")
+
+    def _learn_robots(self, record: Record) -> None:
+        url = record.headers.get("warc-target-uri", "").strip("<>")
+        if record.type != "response" or record.problem or urlsplit(url).path != "/robots.txt":
+            return
+        try:
+            capture = read_capture(record, self.config.limits.max_payload_bytes)
+        except Unreadable:
+            return
+        if capture.status == 200:
+            origin = _origin(canonical_url(url))
+            agent = product_token(self.config.user_agent)
+            self._robots[origin] = parse_robots(capture.payload, agent, self.config.ai_agents)
+            store_robots(self.robots_folder, origin, capture.payload)
+
+    def _take(self, path: Path, record: Record) -> None:
+        self._read += 1
+        if self._read % _PROGRESS_EVERY == 0:
+            self.progress.update(self._read, None, "records")
+        url = record.headers.get("warc-target-uri", "").strip("<>")
+        if record.problem:
+            return self.books.drop(
+                url or f"{path.name}@{record.offset}", record.problem, float(len(record.block)), detail=record.detail[:200]
+            )
+        if record.type not in ("response", "revisit"):
+            self.other_records += 1
+            return None
+        try:
+            canonical = canonical_url(url)
+            moment = _moment(record.headers.get("warc-date", ""))
+        except ValueError as error:
+            return self.books.drop(url or f"{path.name}@{record.offset}", "bad_header", detail=str(error)[:200])
+        buried = self.tombstones.match(url=canonical)
+        if buried:
+            return self.books.drop(url, "tombstone", detail=buried[:200])
+        if record.type == "revisit":
+            return self._revisit(record, url, canonical, moment)
+        if record.headers.get("warc-truncated"):
+            return self.books.drop(url, "truncated", detail=f"WARC-Truncated: {record.headers['warc-truncated'][:40]}")
+        try:
+            capture = read_capture(record, self.config.limits.max_payload_bytes)
+        except Unreadable as error:
+            return self.books.drop(url, error.rule, detail=str(error)[:200])
+        return self._response(record, capture, url, canonical, moment)
+
+    def _response(self, record: Record, capture: Capture, url: str, canonical: str, moment: datetime) -> None:
+        if capture.status != 200:
+            return self.books.drop(url, "status", capture.status, 200)
+        kind = kind_of(capture.media_type, capture.payload)
+        if kind not in self.config.kinds:
+            return self.books.drop(url, "content_type", detail=capture.media_type[:80] or "none given")
+        robots = self._robots.get(_origin(canonical))
+        optouts = page_optouts(
+            capture.headers, capture.payload, kind == "page", False, robots is not None and robots.forbids_ai(canonical)
+        )
+        for rule, flagged, honoured in (
+            ("optout_robots_ai", optouts.robots_ai, self.config.honour_robots_ai),
+            ("optout_noai", optouts.noai, self.config.honour_noai),
+            ("optout_tdm", optouts.tdm, self.config.honour_tdm),
+        ):
+            if flagged and honoured:
+                return self.books.drop(url, rule)
+        digest = payload_digest(capture.payload)
+        identity = doc_id(canonical, moment, digest)
+        buried = self.tombstones.match(doc_id=identity, sha256=digest)
+        if buried:
+            return self.books.drop(url, "tombstone", detail=buried[:200])
+        if identity in self._written:
+            return self.books.drop(url, "duplicate_record", detail=identity)
+        self._written.add(identity)
+        self.repaired += capture.repaired
+        address = record.headers.get("warc-ip-address", "")
+        place = self.writer.response(identity, url, moment, capture.head, capture.payload, address)
+        return self.books.keep(
+            doc_id=identity, url=url, canonical=canonical, fetched_at=moment, status=200,
+            content_type=capture.headers.get("content-type", ""), kind=kind, digest=digest, place=place, optouts=optouts,
+            etag=capture.headers.get("etag", ""), last_modified=capture.headers.get("last-modified", ""),
+        )  # fmt: skip
+
+    def _revisit(self, record: Record, url: str, canonical: str, moment: datetime) -> None:
+        """A revisit is kept if an earlier crawl holds what it refers to."""
+        prior = self.earlier.get(canonical)
+        if prior is None:
+            return self.books.drop(url, "revisit_unknown", detail="no earlier crawl holds this page")
+        identity = doc_id(canonical, moment, prior.digest)
+        if identity in self._written:
+            return self.books.drop(url, "duplicate_record", detail=identity)
+        self._written.add(identity)
+        head = record.block.partition(b"\r\n\r\n")[0] or b"HTTP/1.1 304 Not Modified"
+        place = self.writer.revisit(identity, url, moment, head, prior.original, prior.digest, modified=False)
+        return self.books.keep(
+            doc_id=identity, url=url, canonical=canonical, fetched_at=moment, status=304, content_type=prior.content_type,
+            kind=prior.kind, digest=prior.digest, place=place, optouts=prior.optouts, revisit_of=prior.original.doc_id,
+            etag=prior.etag, last_modified=prior.last_modified,
+        )  # fmt: skip
+
+    def _nothing(self, files: list[Path]) -> str:
+        reasons = [*self.rejected.values()]
+        fates: dict[str, int] = self.books.dropped()
+        reasons += [f"{n} × {rule}" for rule, n in fates.items()]
+        return (
+            f"no usable capture in the {len(files)} WARC file(s) of {files[0].parent}: "
+            f"{'; '.join(reasons) or 'no response records'}. Put whole files there, then materialise this crawl again"
+        )
+
+
+def inbox_files(inbox: Path, crawl: str) -> list[Path]:
+    """The WARC files of a crawl's folder. Raises ``InputError`` where there is no folder, or nothing in it."""
+    folder = inbox / crawl
+    if not folder.is_dir():
+        raise InputError(
+            f"nothing says what the crawl {crawl!r} is: it is in neither raw_crawl.snapshots nor raw_crawl.seeds of the "
+            f"recipe, and there is no folder {folder}; name it in the recipe, or put its WARC files there"
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.endswith(SUFFIXES))
+    if not files:
+        raise InputError(f"{folder} holds no file that ends in .warc.gz or .warc; put the crawl's WARC files there")
+    return files
+
+
+def _origin(canonical: str) -> str:
+    return "/".join(canonical.split("/", 3)[:3])
+
+
+def _moment(value: str) -> datetime:
+    """WARC-Date, a W3C date of any precision; ``ValueError`` for none."""
+    found = datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,0 +1,100 @@
+"""Addresses on a page, in one pass over its bytes: a tag at a time, so that broken HTML gives what it has.
+
+No tree is built: a native parser that dies on a crafted page would take the crawl with it.
+"""
+
+import re
+from functools import lru_cache
+from html import unescape
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from llm_assets.core.documents import canonical_url
+
+_TAG = re.compile(rb"<(?:a|area|img|base|meta|link|iframe|frame)\s[^>]{0,4000}>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""([a-zA-Z:_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_LOC = re.compile(rb"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]{1,2048})", re.IGNORECASE)
+_REFRESH = re.compile(r"url\s*=\s*['\"]?([^'\";]+)", re.IGNORECASE)
+MAX_URL = 2_048
+MAX_LINKS = 5_000  # a page
+
+
+def attributes(tag: bytes) -> dict[str, str]:
+    """The attributes of one tag, names in lower case; the first of a name counts."""
+    found: dict[str, str] = {}
+    for name, double, single, bare in _ATTRIBUTE.findall(tag.decode("utf-8", "replace")):
+        value = double or single or bare
+        found.setdefault(name.lower(), unescape(value) if "&" in value else value)
+    return found
+
+
+def _without(data: bytes, start: bytes, end: bytes) -> bytes:
+    """Cut what stands between two marks (ASCII case ignored); linear, whatever the page holds."""
+    lowered = data.lower()
+    at = lowered.find(start)
+    if at < 0:
+        return data
+    kept, last = [], 0
+    while at >= 0:
+        kept.append(data[last:at])
+        stop = lowered.find(end, at + len(start))
+        if stop < 0:
+            return b"".join(kept)
+        last = stop + len(end)
+        at = lowered.find(start, last)
+    kept.append(data[last:])
+    return b"".join(kept)
+
+
+def page_links(payload: bytes, url: str) -> list[tuple[str, str]]:
+    """(URL, canonical URL) of every page and image that an HTML page refers to, in order, each once."""
+    data = _without(_without(payload, b"<!--", b"-->"), b"<script", b"</script")
+    base, found = url, {}
+    for tag in _TAG.findall(data):
+        name = tag[1:3].lower()
+        given = attributes(tag)
+        if name == b"ba":
+            base = urljoin(url, given.get("href", ""))
+            continue
+        if name == b"me":
+            target = _REFRESH.search(given.get("content", "")) if given.get("http-equiv", "").lower() == "refresh" else None
+            reference = target.group(1) if target else ""
+        elif name == b"li":
+            reference = given.get("href", "") if given.get("rel", "").lower() in ("next", "prev", "alternate") else ""
+        else:
+            reference = given.get("src") or given.get("href") or ""
+        resolved = resolve(base, reference)
+        if resolved:
+            found[resolved[1]] = resolved[0]
+            if len(found) >= MAX_LINKS:
+                break
+    return [(address, canonical) for canonical, address in found.items()]
+
+
+def resolve(base: str, reference: str) -> tuple[str, str] | None:
+    """(URL without fragment, canonical URL), or None for what is no http(s) address or too long."""
+    reference = reference.strip()
+    if not reference or reference[0] == "#":
+        return None
+    if reference[0] == "/" and not reference.startswith("//"):
+        parts = base.split("/", 3)  # the same for all pages of a host: the cache then serves nearly all links
+        return _resolved("/".join(parts[:3]), reference)
+    return _resolved(base, reference)
+
+
+@lru_cache(maxsize=1 << 17)
+def _resolved(base: str, reference: str) -> tuple[str, str] | None:
+    try:
+        url = urldefrag(urljoin(base, reference.replace("\n", "").replace("\t", "")))[0]
+        if len(url) > MAX_URL or not url.lower().startswith(("http://", "https://")):
+            return None
+        if urlsplit(url).username is not None:
+            return None
+        return url, canonical_url(url)
+    except ValueError:  # a port that is no number, brackets without an address
+        return None
+
+
+def sitemap_locations(payload: bytes) -> tuple[list[str], bool]:
+    """(addresses, whether it is an index of sitemaps). Read by pattern: no XML parser, no entities to expand."""
+    index = b"<sitemapindex" in payload[:2_000]
+    return [unescape(found.decode("utf-8", "replace")) for found in _LOC.findall(payload)], index

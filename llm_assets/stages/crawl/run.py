@@ -1,0 +1,146 @@
+"""``raw_crawl``: one crawl, from the local site, from the web, or from WARC files in the inbox; its key decides.
+
+A source: what was fetched is what it is. It reads the clock (captures have a time), is never refetched because
+code or recipe changed, and a killed run starts again from nothing.
+"""
+
+import asyncio
+import shutil
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from llm_assets.core import embedded
+from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.progress import Progress
+from llm_assets.core.recipe.crawl import RawCrawlConfig
+from llm_assets.core.report import Report
+from llm_assets.core.tombstones import Tombstones
+from llm_assets.stages.crawl.address import Address, Addresses
+from llm_assets.stages.crawl.crawler import Crawler
+from llm_assets.stages.crawl.earlier import Earlier
+from llm_assets.stages.crawl.http import Client
+from llm_assets.stages.crawl.importer import Importer, inbox_files
+from llm_assets.stages.crawl.records import Books, index_counts
+from llm_assets.stages.crawl.site.launch import serving
+from llm_assets.stages.crawl.site.plan import HOSTS
+from llm_assets.stages.crawl.warc import WarcWriter
+
+
+def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress) -> Report:
+    """Fetch or import the crawl ``out.partition``.
+
+    Raises ``InputError`` where the key is in neither ``snapshots`` nor ``seeds`` and the inbox has no folder of that name.
+    """
+    for folder in (out.files, out.private):
+        shutil.rmtree(folder)
+        folder.mkdir()
+    crawl = out.partition
+    if crawl in config.snapshots:
+        with serving(config.site, config.snapshots[crawl]) as served:
+            pinned = dict.fromkeys(HOSTS, ("127.0.0.1", served.port))
+            report = _fetch(inputs, out, config, progress, [f"http://{host}/" for host in HOSTS], pinned)
+        report.metrics.update(articles_shown=served.articles, snapshot=config.snapshots[crawl], credit=embedded.credit())
+        return report
+    if crawl in config.seeds:
+        return _fetch(inputs, out, config, progress, config.seeds[crawl], {})
+    return _import(inputs, out, config, progress)
+
+
+def _import(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress) -> Report:
+    inbox = Path(config.inbox).expanduser() if config.inbox else (inputs.store or Path()).parent / "inbox"
+    files = inbox_files(inbox, out.partition)
+    writer = WarcWriter(out.files, config.warc_bytes, warc_info("imported"), datetime.now(UTC))
+    importer = Importer(
+        config,
+        writer,
+        Books(out.partition, config.source_kinds),
+        _earlier(inputs, out),
+        Tombstones.given(inputs),
+        progress,
+        out.files / "robots",
+    )
+    try:
+        importer.import_all(files)
+    finally:
+        writer.close()
+    report = finish(out.files, importer.books, writer)
+    report.counts.update(
+        files_read=len(files),
+        files_rejected=len(importer.rejected),
+        records_of_other_types=importer.other_records,
+        repaired_blank_lines=importer.repaired,
+    )
+    if importer.rejected:
+        report.tables["Files left out"] = [{"file": name, "why": why} for name, why in sorted(importer.rejected.items())[:20]]
+    return report
+
+
+def _earlier(inputs: Inputs, out: WorkDir) -> Earlier:
+    return Earlier([crawl for crawl in inputs.many("raw_crawl") if crawl.partition != out.partition])
+
+
+def _fetch(
+    inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress, seeds: list[str], pinned: dict[str, Address]
+) -> Report:
+    started, created = time.perf_counter(), datetime.now(UTC)
+    writer = WarcWriter(out.files, config.warc_bytes, warc_info(config.user_agent), created)
+    books = Books(out.partition, config.source_kinds)
+    addresses = Addresses(config.allow_private_hosts, pinned)
+    client = Client(addresses, config.user_agent, config.limits.timeout_seconds, config.limits.max_payload_bytes)
+    crawler = Crawler(
+        config,
+        client,
+        writer,
+        books,
+        earlier=_earlier(inputs, out),
+        tombstones=Tombstones.given(inputs),
+        progress=progress,
+        robots_folder=out.files / "robots",
+        unhurried=frozenset(pinned),
+    )
+    try:
+        asyncio.run(crawler.crawl(seeds))
+    finally:
+        writer.close()
+    seconds = time.perf_counter() - started
+    progress.update(crawler.requests, crawler.requests, "pages")
+    report = finish(out.files, books, writer)
+    report.counts["requests"] = crawler.requests
+    report.counts["bytes_on_the_wire"] = crawler.wire_bytes
+    report.metrics.update(crawl_seconds=round(seconds, 3), requests_per_second=round(crawler.requests / seconds, 1))
+    return report
+
+
+def warc_info(user_agent: str) -> dict[str, str]:
+    """The fields of a warcinfo record."""
+    return {
+        "software": f"llm_assets/{version('llm_assets')}",
+        "format": "WARC File Format 1.1",
+        "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
+        "http-header-user-agent": user_agent,
+        "robots": "RFC 9309",
+    }
+
+
+def finish(files: Path, books: Books, writer: WarcWriter) -> Report:
+    """Write index and ledger, and sum them up."""
+    counts = books.write(files)
+    counts.update(index_counts(books.index))
+    hosts: dict[str, int] = {}
+    for row in books.index:
+        host = row["canonical_url"].split("/", 3)[2]
+        hosts[host] = hosts.get(host, 0) + 1
+    counts["warc_files"] = writer.parts
+    counts["warc_bytes"] = sum(path.stat().st_size for path in (files / "warc").iterdir())
+    for flag in ("robots_ai", "noai", "tdm"):
+        counts[f"flagged_optout_{flag}"] = sum(row[f"optout_{flag}"] for row in books.index)
+    largest = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))[:20]
+    report = Report(counts)
+    report.tables["Documents by host"] = [{"host": host, "documents": n} for host, n in largest]
+    fates = sorted(
+        ((rule.partition(":")[2], n) for rule, n in counts.items() if rule.startswith("dropped:")), key=lambda f: -f[1]
+    )
+    report.tables["Why URLs were not kept"] = [{"rule": rule, "URLs": n} for rule, n in fates]
+    return report

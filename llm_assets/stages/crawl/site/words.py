@@ -1,0 +1,83 @@
+"""Words of the site's furniture, by language: what an extractor must leave out."""
+
+FURNITURE: dict[str, dict[str, str]] = {
+    "en": {
+        "site": "The Open Reader",
+        "cookies": "We use cookies to improve your experience. By continuing to browse you agree to our use of cookies.",
+        "accept": "Accept all",
+        "settings": "Cookie settings",
+        "home": "Home",
+        "about": "About us",
+        "login": "Log in",
+        "search": "Search",
+        "privacy": "Privacy policy",
+        "contact": "Contact",
+        "related": "Related articles",
+        "topics": "Topics",
+        "share": "Share this page",
+        "newsletter": "Sign up to our newsletter and never miss a story",
+        "rights": "Text available under a free licence, credit to its authors.",
+        "skip": "Skip to content",
+        "next": "Next page",
+        "page": "Page",
+        "all": "All articles on",
+        "updated": "Last updated",
+        "random": "On this day",
+    },
+    "fr": {
+        "site": "Le Lecteur libre",
+        "cookies": "Nous utilisons des cookies pour améliorer votre visite. En poursuivant, vous acceptez leur emploi.",
+        "accept": "Tout accepter",
+        "settings": "Paramètres des cookies",
+        "home": "Accueil",
+        "about": "À propos",
+        "login": "Se connecter",
+        "search": "Rechercher",
+        "privacy": "Politique de confidentialité",
+        "contact": "Nous contacter",
+        "related": "À lire aussi",
+        "topics": "Rubriques",
+        "share": "Partager cette page",
+        "newsletter": "Abonnez-vous à notre lettre d'information",
+        "rights": "Texte disponible sous licence libre, crédit à ses auteurs.",
+        "skip": "Aller au contenu",
+        "next": "Page suivante",
+        "page": "Page",
+        "all": "Tous les articles :",
+        "updated": "Dernière mise à jour",
+        "random": "Ce jour-là",
+    },
+    "es": {
+        "site": "El Lector abierto",
+        "cookies": "Usamos cookies para mejorar su experiencia. Si continúa navegando, acepta su uso.",
+        "accept": "Aceptar todo",
+        "settings": "Configurar cookies",
+        "home": "Inicio",
+        "about": "Quiénes somos",
+        "login": "Iniciar sesión",
+        "search": "Buscar",
+        "privacy": "Política de privacidad",
+        "contact": "Contacto",
+        "related": "Artículos relacionados",
+        "topics": "Temas",
+        "share": "Compartir esta página",
+        "newsletter": "Suscríbase a nuestro boletín",
+        "rights": "Texto disponible bajo una licencia libre, crédito a sus autores.",
+        "skip": "Ir al contenido",
+        "next": "Página siguiente",
+        "page": "Página",
+        "all": "Todos los artículos:",
+        "updated": "Última actualización",
+        "random": "Tal día como hoy",
+    },
+}
+
+SPAM = (
+    "cheap", "best", "buy", "discount", "online", "free", "shipping", "deal", "offer", "price", "sale", "coupon", "save", "now",
+    "top", "review", "cheapest", "order", "today", "bonus", "win", "casino", "loan", "credit", "watch", "replica", "pills",
+)  # fmt: skip
+
+
+def furniture(lang: str) -> dict[str, str]:
+    """The words of a language; English where there are none."""
+    return FURNITURE.get(lang, FURNITURE["en"])
