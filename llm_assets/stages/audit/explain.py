@@ -1,0 +1,105 @@
+"""``explain``: what became of a page, told to a person: each stage's word in each crawl, its tokens, the models that read it.
+
+What the text is made from is found by ``lookup``.
+"""
+
+from pathlib import Path
+
+from llm_assets.core.store import Store
+from llm_assets.stages.audit.lookup import Found, Judgement, current_inputs, look_up
+
+_LONGEST = 300  # characters of anything that a page or a server said
+
+
+def explain(store_root: Path, recipe: str, query: str) -> str:
+    """The fate of a URL or doc_id in the current artefacts of a recipe, as text for a terminal.
+
+    Raises ``InputError`` with the nearest URLs where no crawl met it.
+    """
+    return tell(look_up(current_inputs(Store(store_root, recipe)), query))
+
+
+def tell(found: Found) -> str:
+    """What was found, as text. Nothing that a page or server said can move the cursor or break a line."""
+    urls = list(dict.fromkeys(j.url for j in found.judgements))
+    captures: dict[tuple[str, str], list[Judgement]] = {}
+    for judgement in found.judgements:
+        captures.setdefault((judgement.crawl, judgement.doc_id or judgement.url), []).append(judgement)
+    lines = [_plain(url) for url in urls]
+    for (crawl, _), judgements in captures.items():
+        lines += ["", *_capture(found, crawl, judgements)]
+    return "\n".join([*lines, *_read_by(found)])
+
+
+def fate(found: Found, judgements: list[Judgement]) -> str:
+    """The end of one capture's story, in one sentence. ``judgements``: those on one document, in stage order."""
+    last = judgements[-1]
+    doc = last.doc_id or ""
+    if not last.kept:
+        verb = (
+            "replaced by a newer capture" if last.rule == "superseded" else f"dropped at {last.stage} by the rule {last.rule}"
+        )
+        twin = last.related_doc if last.rule.endswith("_duplicate") else None
+        return verb + _numbers(last) + (f"; the content lives on in {_document(found, twin)}" if twin else "")
+    if last.stage == "training_mix":
+        return "held out for validation" if last.detail == "validation" else "in the training mix"
+    if doc in found.same_content:
+        return f"unchanged since {_document(found, found.same_content[doc])}, which holds the content"
+    if doc in found.replaced_by:
+        return f"replaced by {_document(found, found.replaced_by[doc])}"
+    if last.stage == "image_dataset":
+        return "kept as an image"
+    return f"kept by {last.stage}; no later stage has judged it"
+
+
+def _capture(found: Found, crawl: str, judgements: list[Judgement]) -> list[str]:
+    doc = judgements[0].doc_id
+    title = f"{crawl}: {fate(found, judgements)}"
+    about = f"  document {doc}, fetched {found.fetched.get(doc, 'at an unknown time')}" if doc else "  not fetched"
+    width = max(len(j.stage) for j in judgements)
+    steps = [f"  {j.stage:<{width}}  {_verdict(found, j)}" for j in judgements]
+    places = [
+        f"  tokens {t.start:,} to {t.start + t.length - 1:,} ({t.length:,}) of tokens-{t.shard:05d}.npy in {t.ref}"
+        for t in found.tokens
+        if t.doc_id == doc
+    ]
+    return [title, about, *steps, *places]
+
+
+def _verdict(found: Found, judgement: Judgement) -> str:
+    parts = ["kept" if judgement.kept else f"dropped: {judgement.rule}{_numbers(judgement)}"]
+    if judgement.related_doc:
+        parts.append(f"see {_document(found, judgement.related_doc)}")
+    if judgement.detail:
+        parts.append(_plain(judgement.detail))
+    return "; ".join(parts)
+
+
+def _numbers(judgement: Judgement) -> str:
+    if judgement.value is None:
+        return ""
+    against = "" if judgement.threshold is None else f" against {judgement.threshold:g}"
+    return f" ({judgement.value:.6g}{against})"
+
+
+def _document(found: Found, doc: str) -> str:
+    address = found.addresses.get(doc)
+    return f"{_plain(address)} ({doc})" if address else _plain(doc)
+
+
+def _read_by(found: Found) -> list[str]:
+    if not found.uses:
+        return ["", "No model was trained on it."]
+    lines = ["", "Models trained on it:"]
+    for use in found.uses:
+        through = f", through {' and '.join(use.through)}" if use.through else ""
+        rows = "row" if use.rows == 1 else "rows"
+        times = f", {use.readings} readings a pass" if use.readings != use.rows else ""
+        lines.append(f"  {use.model}: {use.rows} {rows} of {use.data}{times}{through}")
+    return lines
+
+
+def _plain(text: str) -> str:
+    """One line without control characters, cut at 300."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

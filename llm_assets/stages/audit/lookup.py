@@ -1,0 +1,284 @@
+"""Finds one page in everything that was ever made of it: ledgers of all stages and crawls, token shards, training data, models.
+
+Reads the current artefacts; where a model was made of artefacts that are no longer current, those too, as long as the store has
+them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import polars as pl
+
+from llm_assets.core.artefact import Artefact, Inputs
+from llm_assets.core.documents import canonical_url
+from llm_assets.core.errors import InputError
+from llm_assets.core.ledger import LEDGER, LEDGER_FILE
+from llm_assets.core.manifest import MANIFEST_FILE, Manifest
+from llm_assets.core.store import Store
+
+# in the order in which a document meets them
+STAGES = (
+    "raw_crawl",
+    "extracted_pages",
+    "cleaned_corpus",
+    "deduped_shards",
+    "tokenized_dataset",
+    "training_mix",
+    "image_dataset",
+)
+MODELS = ("base_model", "sft_model", "reward_model", "rlhf_model", "quantized_export")
+# the table of each data artefact that a training reads, and by which it is told what was trained on
+_TABLES = {
+    "training_mix": "documents.parquet",
+    "instruction_dataset": "train.parquet",
+    "preference_dataset": "train.parquet",
+}
+_DOC_ID = re.compile(r"[0-9a-f]{6,32}")
+_NEAREST = 5
+_ALIKE = 0.6  # difflib's own default for a close match
+_COMPARED = 2_000  # URLs that a query is compared with letter by letter
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One line of a ledger."""
+
+    crawl: str
+    stage: str
+    doc_id: str | None
+    url: str
+    kept: bool
+    rule: str
+    value: float | None
+    threshold: float | None
+    related_doc: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Where a document's tokens lie: ``length`` tokens from ``start`` on in ``tokens-<shard>.npy`` of ``ref``."""
+
+    doc_id: str
+    ref: str
+    shard: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Use:
+    """A model that was trained on a document: from which data, in how many rows, through which models (nearest first)."""
+
+    model: str
+    doc_id: str
+    data: str
+    rows: int
+    readings: int  # how often one pass reads it
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that is known of a page. Judgements are in crawl order, then stage order."""
+
+    query: str
+    judgements: list[Judgement]
+    fetched: dict[str, str] = field(default_factory=dict)  # doc_id → time of fetch
+    same_content: dict[str, str] = field(default_factory=dict)  # doc_id of a revisit → the capture that holds the content
+    replaced_by: dict[str, str] = field(default_factory=dict)  # doc_id → the newest capture of the same page
+    addresses: dict[str, str] = field(default_factory=dict)  # doc_id of any related document → URL
+    tokens: list[Tokens] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+
+    @property
+    def documents(self) -> list[str]:
+        """Its captures."""
+        return list(dict.fromkeys(j.doc_id for j in self.judgements if j.doc_id))
+
+
+def current_inputs(store: Store) -> Inputs:
+    """The current artefacts that a look-up reads."""
+    found = {}
+    for asset in (*STAGES, *MODELS):
+        artefacts = (store.current(asset, partition) for partition in store.partitions(asset))
+        found[asset] = [artefact for artefact in artefacts if artefact is not None]
+    return Inputs(found, store.root)
+
+
+def look_up(inputs: Inputs, query: str) -> Found:
+    """Find a URL, or a doc_id (its first six digits or more are enough where they are unambiguous).
+
+    Raises ``InputError`` with the nearest URLs where no crawl met it.
+    """
+    query = query.strip()
+    ledgers = [(a, pl.scan_parquet(a.file(LEDGER_FILE))) for stage in STAGES for a in inputs.many(stage)]
+    documents = _documents(inputs, ledgers, query)
+    urls = list(_spellings(query))
+    wanted = pl.col("doc_id").is_in(documents) | (pl.col("url").is_in(urls) & pl.col("doc_id").is_null())
+    rows = [row for _, ledger in ledgers for row in _rows(ledger.filter(wanted))]
+    if not rows:
+        raise InputError(_not_met(ledgers, query))
+    order = {artefact.partition: number for number, artefact in enumerate(inputs.many("raw_crawl"))}
+    judgements = sorted(rows, key=lambda j: (order.get(j.crawl, len(order)), j.crawl, j.doc_id or "", _stage_number(j.stage)))
+    found = Found(query, judgements)
+    _captures(inputs, found)
+    related = {j.related_doc for j in judgements if j.related_doc} | {*found.replaced_by.values(), *found.same_content.values()}
+    found.addresses.update(_addresses(ledgers, related))
+    found.tokens.extend(_tokens(inputs, found.documents))
+    found.uses.extend(_uses(inputs, found.documents))
+    return found
+
+
+def _stage_number(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
+
+
+def _rows(ledger: pl.LazyFrame) -> Iterator[Judgement]:
+    for row in ledger.select(LEDGER.names()).collect().iter_rows(named=True):
+        yield Judgement(**row)
+
+
+def _spellings(query: str) -> Iterator[str]:
+    yield query
+    try:
+        yield canonical_url(query)
+    except ValueError:
+        return
+
+
+def _documents(inputs: Inputs, ledgers: list[tuple[Artefact, pl.LazyFrame]], query: str) -> list[str]:
+    """The captures that a query means."""
+    if _DOC_ID.fullmatch(query):
+        ids = {
+            doc
+            for artefact, ledger in ledgers
+            if artefact.asset == "raw_crawl"
+            for doc in ledger.filter(pl.col("doc_id").str.starts_with(query)).select("doc_id").collect()["doc_id"]
+        }
+        if len(ids) > 1:
+            raise InputError(f"{query} begins {len(ids)} document ids: {', '.join(sorted(ids)[:_NEAREST])} …; give more digits")
+        return list(ids)
+    urls = list(_spellings(query))
+    found: set[str] = set()
+    for artefact in inputs.many("raw_crawl"):
+        index = pl.scan_parquet(artefact.file("index.parquet"))
+        same = index.filter(pl.col("url").is_in(urls) | pl.col("canonical_url").is_in(urls))
+        found.update(same.select("doc_id").collect()["doc_id"])
+    for _, ledger in ledgers:
+        same = ledger.filter(pl.col("url").is_in(urls) & pl.col("doc_id").is_not_null())
+        found.update(same.select("doc_id").collect()["doc_id"])
+    return sorted(found)
+
+
+def _captures(inputs: Inputs, found: Found) -> None:
+    """When each capture was fetched, which hold no content of their own, and which were replaced."""
+    for artefact in inputs.many("raw_crawl"):
+        index = pl.scan_parquet(artefact.file("index.parquet")).filter(pl.col("doc_id").is_in(found.documents))
+        for doc, moment, original in index.select("doc_id", "fetched_at", "revisit_of").collect().iter_rows():
+            found.fetched[doc] = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+            if original:
+                found.same_content[doc] = original
+    for artefact in inputs.many("deduped_shards"):
+        pairs = pl.scan_parquet(artefact.file("superseded.parquet")).filter(pl.col("doc_id").is_in(found.documents))
+        found.replaced_by.update(pairs.select("doc_id", "by_doc_id").collect().iter_rows())
+
+
+def _addresses(ledgers: list[tuple[Artefact, pl.LazyFrame]], documents: Iterable[str]) -> dict[str, str]:
+    wanted = list(documents)
+    found: dict[str, str] = {}
+    for artefact, ledger in ledgers:
+        if wanted and artefact.asset == "raw_crawl":
+            found.update(ledger.filter(pl.col("doc_id").is_in(wanted)).select("doc_id", "url").collect().iter_rows())
+    return found
+
+
+def _tokens(inputs: Inputs, documents: list[str]) -> Iterator[Tokens]:
+    for artefact in inputs.many("tokenized_dataset"):
+        table = pl.scan_parquet(artefact.file("documents.parquet")).filter(pl.col("doc_id").is_in(documents))
+        for doc, *place in table.select("doc_id", "shard", "start", "length").collect().iter_rows():
+            yield Tokens(doc, artefact.ref, *place)
+
+
+def _uses(inputs: Inputs, documents: list[str]) -> Iterator[Use]:
+    tables: dict[str, list[tuple[str, int, int]]] = {}
+    for model in (artefact for asset in MODELS for artefact in inputs.many(asset)):
+        for data, through in _data_of(inputs, model.ref, model.files, ()):
+            if data not in tables:
+                tables[data] = list(_readings(inputs.resolve(data) / _TABLES[data.partition("/")[0]], documents))
+            for doc, rows, readings in tables[data]:
+                yield Use(model.ref, doc, data, rows, readings, through)
+
+
+def _data_of(inputs: Inputs, ref: str, files: Path, through: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The data artefacts that a model was trained on, its own first, with the models between."""
+    read = [f"{entry.asset}/{entry.partition}/{entry.identity}" for entry in Manifest.load(files).inputs]
+    present = [(name, _folder(inputs, name)) for name in read]
+    for name, folder in present:
+        if folder is not None and name.partition("/")[0] in _TABLES:
+            yield name, through
+    for name, folder in present:
+        if folder is not None and name.partition("/")[0] in MODELS:
+            yield from _data_of(inputs, name, folder, (*through, name))
+
+
+def _folder(inputs: Inputs, ref: str) -> Path | None:
+    """The folder of an artefact, None where the store no longer has it."""
+    for artefact in (a for artefacts in inputs.artefacts.values() for a in artefacts):
+        if artefact.ref == ref:
+            return artefact.files
+    folder = inputs.store / ref if inputs.store is not None else None
+    return folder if folder is not None and (folder / MANIFEST_FILE).exists() else None
+
+
+def _readings(table: Path, documents: list[str]) -> Iterator[tuple[str, int, int]]:
+    """(doc_id, rows, readings of one pass) of a training table; held-out rows of a mix are not read by a training."""
+    mine = pl.read_parquet(table).filter(pl.col("doc_id").is_in(documents))
+    if "split" in mine.columns:
+        mine = mine.filter(pl.col("split") == "train")
+    readings = pl.col("epochs").sum() if "epochs" in mine.columns else pl.len()
+    yield from mine.group_by("doc_id", maintain_order=True).agg(pl.len(), readings.alias("readings")).iter_rows()
+
+
+def _not_met(ledgers: list[tuple[Artefact, pl.LazyFrame]], query: str) -> str:
+    frames = [ledger.select("url").unique() for artefact, ledger in ledgers if artefact.asset == "raw_crawl"]
+    urls = pl.concat(frames).unique().collect()["url"].sort().to_list() if frames else []
+    if not urls:
+        return f"no crawl is there to look for {query!r} in; materialise raw_crawl first"
+    nearest = near_urls(query, urls)
+    return f"no crawl met {query!r}" + (
+        f"; the nearest: {', '.join(nearest)}" if nearest else f"; {len(urls):,} other URLs are known"
+    )
+
+
+def near_urls(query: str, urls: list[str]) -> list[str]:
+    """Up to five URLs that the query may have meant: the same but for spelling, those that contain it, else similar ones."""
+    bare = _bare(query)
+    same = [url for url in urls if _bare(url) == bare]
+    holding = sorted((url for url in urls if bare and bare in _bare(url)), key=lambda url: (len(url), url))
+    found = list(dict.fromkeys([*same, *holding]))[:_NEAREST]
+    if found:
+        return found
+    # the last part of the path tells pages apart; hosts and folders are much the same everywhere
+    words = set(_words(bare))
+    ranked = sorted(urls, key=lambda url: (-len(words & set(_words(_bare(url)))), abs(len(url) - len(query)), url))[:_COMPARED]
+    scored = sorted(((_likeness(bare, _bare(url)), url) for url in ranked), key=lambda s: (-s[0], s[1]))
+    return [url for score, url in scored[:_NEAREST] if score >= _ALIKE]
+
+
+def _likeness(bare: str, other: str) -> float:
+    """Of the whole, or of the last part alone where a person gave no more than that."""
+    last = other.rpartition("/")[2] if "/" not in bare else other
+    return max(SequenceMatcher(None, bare, other).ratio(), SequenceMatcher(None, bare, last).ratio())
+
+
+def _bare(url: str) -> str:
+    plain = re.sub(r"^[a-z]+://(www\.)?", "", url.strip().lower())
+    return re.sub(r"(/index\.html?|/)$", "", plain.split("#")[0])
+
+
+def _words(bare: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z0-9]+", bare) if word]

@@ -1,0 +1,156 @@
+"""The fate of a page, told from the ledgers, mixes and manifests of a small store."""
+
+import polars as pl
+import pytest
+
+from llm_assets.core.artefact import Inputs
+from llm_assets.core.errors import InputError
+from llm_assets.core.ledger import LEDGER_FILE, Verdict, ledger_frame, ledger_row
+from llm_assets.stages.audit.explain import explain, tell
+from llm_assets.stages.audit.lookup import current_inputs, look_up, near_urls
+from tests.support.audited import FIRST, RECIPE, SECOND, Audited, doc, url
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    return Audited(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def inputs(house):
+    return current_inputs(house.store)
+
+
+def fates(house, query):
+    """crawl → its sentence."""
+    lines = explain(house.store.root, RECIPE, query).splitlines()
+    return {line.split(": ")[0]: line.partition(": ")[2] for line in lines if line.startswith("wiki-")}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("new", {SECOND: "in the training mix"}),
+        ("held", {FIRST: "held out for validation"}),
+        ("short", {FIRST: "dropped at cleaned_corpus by the rule gopher_word_count (31 against 50)"}),
+        (
+            "copy",
+            {
+                FIRST: "dropped at deduped_shards by the rule near_duplicate (0.97 against 0.8); "
+                f"the content lives on in {url('kept')} ({doc(1)})"
+            },
+        ),
+        ("changed", {FIRST: "replaced by a newer capture", SECOND: "in the training mix"}),
+        (
+            "kept",
+            {
+                FIRST: "in the training mix",
+                SECOND: f"unchanged since {url('kept')} ({doc(1)}), which holds the content",
+            },
+        ),
+        ("private", dict.fromkeys((FIRST, SECOND), "dropped at raw_crawl by the rule robots")),
+        ("flag.png", {FIRST: "kept by raw_crawl; no later stage has judged it"}),
+    ],
+)
+def test_each_page_has_its_sentence_in_each_crawl(house, name, expected):
+    assert fates(house, url(name)) == expected
+
+
+def test_another_spelling_of_the_address_finds_the_page(house):
+    assert fates(house, "HTTPS://site.example:443/kept?utm_source=x#top") == fates(house, url("kept"))
+
+
+def test_a_document_id_finds_that_capture_only(house):
+    assert list(fates(house, doc(14))) == [SECOND]
+    assert "document " + doc(14) in explain(house.store.root, RECIPE, doc(14))
+
+
+def test_the_first_digits_of_a_document_id_are_enough_unless_others_share_them(house):
+    with pytest.raises(InputError, match=r"00000000 begins 10 document ids: .*; give more digits"):
+        explain(house.store.root, RECIPE, "00000000")
+    assert list(fates(house, doc(17)[:-1])) == [SECOND]
+
+
+def test_the_stages_stand_in_order_with_the_tokens(house):
+    lines = explain(house.store.root, RECIPE, url("changed")).splitlines()
+    stages = [line.split()[0] for line in lines if line.startswith("  ") and ("kept" in line or "dropped" in line)]
+    line = ["raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "tokenized_dataset", "training_mix"]
+    assert stages == 2 * line
+    assert "  tokens 1 to 4 (4) of tokens-00000.npy in tokenized_dataset/wiki-2026-11/toke121" in lines
+    assert any(f"dropped: superseded; see {url('changed')} ({doc(14)})" in line for line in lines)
+
+
+def test_the_models_that_read_it(house, inputs):
+    found = look_up(inputs, url("kept"))
+    (use,) = found.uses
+    mix = house.store.current("training_mix").ref
+    assert (use.model.split("/")[0], use.doc_id, use.data, use.rows, use.readings) == ("base_model", doc(1), mix, 1, 2)
+    assert f"base_model/all/{use.model.split('/')[2]}: 1 row of {mix}, 2 readings a pass" in tell(found)
+
+
+@pytest.mark.parametrize("name", ["held", "short", "copy", "french", "private"])
+def test_what_was_held_out_or_dropped_was_not_trained_on(house, name):
+    assert explain(house.store.root, RECIPE, url(name)).endswith("\nNo model was trained on it.")
+
+
+def test_models_reach_the_document_through_others_even_when_those_are_no_longer_current(tmp_path):
+    house = Audited(tmp_path)
+    mix, first = house.store.current("training_mix"), house.store.current("base_model")
+    rows = pl.DataFrame({"id": ["1", "2", "3"], "doc_id": [doc(1), doc(1), doc(17)]})
+    data = house.publish("instruction_dataset", "all", lambda files: rows.write_parquet(files / "train.parquet"))
+    sft = house.publish("sft_model", "all", lambda files: None, [first, data], identity="tuned")
+    house.publish("rlhf_model", "all", lambda files: None, [sft], identity="aligned")
+    house.publish("base_model", "all", lambda files: None, [], identity="newer")
+    uses = {(u.model, u.data): u for u in look_up(current_inputs(house.store), url("kept")).uses}
+    assert set(uses) == {
+        ("sft_model/all/tuned", data.ref),
+        ("sft_model/all/tuned", mix.ref),
+        ("rlhf_model/all/aligned", data.ref),
+        ("rlhf_model/all/aligned", mix.ref),
+    }
+    assert uses["sft_model/all/tuned", data.ref].rows == 2
+    assert uses["rlhf_model/all/aligned", mix.ref].through == (sft.ref, first.ref)
+    text = explain(house.store.root, RECIPE, url("kept"))
+    assert f"rlhf_model/all/aligned: 1 row of {mix.ref}, 2 readings a pass, through {sft.ref} and {first.ref}" in text
+
+
+@pytest.mark.parametrize(
+    "query", ["http://site.example/Kept/", "https://www.site.example/kept/index.html", "kept", "site.example/kepd"]
+)
+def test_an_unknown_address_names_the_nearest(house, query):
+    with pytest.raises(InputError, match=rf"no crawl met '{query}'; the nearest: {url('kept')}"):
+        explain(house.store.root, RECIPE, query)
+
+
+def test_an_address_like_no_other(house):
+    with pytest.raises(InputError, match="no crawl met 'ftp://elsewhere/'; 9 other URLs are known"):
+        explain(house.store.root, RECIPE, "ftp://elsewhere/")
+
+
+def test_without_a_crawl(tmp_path):
+    with pytest.raises(InputError, match="materialise raw_crawl first"):
+        explain(tmp_path, RECIPE, "https://site.example/")
+
+
+def test_near_urls_prefer_the_same_page_then_the_words_they_share():
+    urls = [f"https://a.example/en/page-{n}" for n in range(3000)] + [
+        "https://b.example/fr/the-great-wall",
+        "https://b.example/",
+    ]
+    assert near_urls("http://b.example", urls)[0] == "https://b.example/"
+    assert near_urls("https://a.example/fr/great-wall", urls)[0] == "https://b.example/fr/the-great-wall"
+    assert near_urls("page-2999", urls) == ["https://a.example/en/page-2999"]
+
+
+def test_what_servers_say_cannot_move_the_cursor(tmp_path):
+    files = tmp_path / FIRST
+    files.mkdir()
+    hostile = "https://site.example/\x1b[2J\r\nwiki: kept"
+    verdict = Verdict(False, "redirect", 302, detail="\x1b]0;title\x07" + "x" * 1000)
+    ledger_frame([ledger_row(FIRST, "raw_crawl", None, hostile, verdict)]).write_parquet(files / LEDGER_FILE)
+    house = Audited(tmp_path / "other")
+    (house.store.current("raw_crawl", FIRST).files / "index.parquet").rename(files / "index.parquet")
+    text = tell(look_up(Inputs.of({"raw_crawl": [files]}), hostile))
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert max(len(line) for line in text.splitlines()) < 400
+    assert text.splitlines()[0] == "https://site.example/ [2J wiki: kept"
