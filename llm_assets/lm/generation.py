@@ -1,9 +1,8 @@
 """Decoding and log-probabilities for causal models: what rollouts, evaluation and fine-tuning share.
 
 ``generate`` is a hand-written loop over ``model(...)`` with a key-value cache that is allocated once and written in place.
-transformers' own ``generate`` spends most of a small model's step in Python and copies the whole cache each step;
-``benchmarks/generation.py`` measures both. Prompts are sorted by length, padded on the left, and finished
-rows leave the batch.
+transformers' own ``generate`` copies the whole cache each step and keeps finished rows; ``benchmarks/generation.py``
+measures both. Prompts are sorted by length, padded on the left, computed once where they repeat; finished rows leave the batch.
 
 Sampling is *pure*: the distribution sampled from is exactly the one ``token_logprobs`` scores (softmax of logits /
 temperature: no top-k, no top-p, no length forcing). PPO's KL is only right then.
@@ -53,7 +52,7 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         return self.length
 
     def select(self, rows: Tensor) -> None:
-        """Keep these rows only."""
+        """Keep these rows, in this order, repeats allowed."""
         self.keys = self.keys.index_select(0, rows)
         self.values = self.values.index_select(0, rows)
 
@@ -135,45 +134,58 @@ def _decode(
     uniforms: Tensor | None,
 ) -> list[list[int]]:
     device = model.device
-    ids, pads = _left_pad(prompts, device)
-    width = ids.shape[1]
-    layers = [_PreallocatedLayer(width + max_new_tokens) for _ in range(model.config.num_hidden_layers)]
-    cache = Cache(layers=layers)
+    cache, logits, pads, width = _prefill(model, prompts, max_new_tokens)
     ends = torch.tensor(sorted(set(eos_ids)), device=device, dtype=torch.long)
     active = torch.arange(len(prompts), device=device)  # row of the batch → row of the result
     out = torch.full((len(prompts), max_new_tokens), -1, dtype=torch.long, device=device)
     live = torch.ones(len(prompts), dtype=torch.bool, device=device)
     columns = torch.arange(width + max_new_tokens, device=device)
-    # transformers turns a 2-d padding mask into the causal one; for one query a 4-d mask passes through as it is.
-    inputs, mask = ids, (columns[:width] >= pads[:, None]).long()
-    positions = (columns[:width] - pads[:, None]).clamp(min=0)
-    padded = bool(pads.any())
     for step in range(max_new_tokens):
-        logits = model(
-            input_ids=inputs,
-            attention_mask=mask if padded else None,
-            position_ids=positions,
-            cache=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
         token = _pick(logits, temperature, None if uniforms is None else uniforms[active, step])
         out[active[live], step] = token[live]
         live = live & ~torch.isin(token, ends)
         alive = int(live.sum())
-        if alive == 0:
+        if alive == 0 or step + 1 == max_new_tokens:
             break
         if alive <= (1 - _COMPACT_SHARE) * len(active):
             keep = live.nonzero().squeeze(1)
-            for layer in layers:
-                layer.select(keep)
+            _select(cache, keep)
             active, token, pads, live = active[keep], token[keep], pads[keep], live[keep]
-            padded = bool(pads.any())
         seen = width + step + 1
-        inputs = token[:, None]
-        positions = (seen - 1 - pads)[:, None]
-        mask = (columns[:seen] >= pads[:, None])[:, None, None, :]
+        # For one query a 4-d mask passes through transformers as it is; none is needed without padding.
+        mask = (columns[:seen] >= pads[:, None])[:, None, None, :] if bool(pads.any()) else None
+        logits = model(
+            input_ids=token[:, None], attention_mask=mask, position_ids=(seen - 1 - pads)[:, None], cache=cache, use_cache=True
+        ).logits[:, -1]
     return [[token for token in row if token >= 0] for row in out.tolist()]
+
+
+def _prefill(model: Any, prompts: Sequence[Sequence[int]], room: int) -> tuple[Cache, Tensor, Tensor, int]:
+    """Run the prompts, each distinct one once: a cache with room for more, the next logits (rows, vocabulary), pads, width."""
+    distinct: dict[tuple[int, ...], int] = {}
+    copies = torch.tensor([distinct.setdefault(tuple(prompt), len(distinct)) for prompt in prompts], device=model.device)
+    ids, pads = _left_pad(list(distinct), model.device)
+    width = ids.shape[1]
+    columns = torch.arange(width, device=model.device)
+    cache = Cache(layers=[_PreallocatedLayer(width + room) for _ in range(model.config.num_hidden_layers)])
+    logits = model(
+        input_ids=ids,
+        attention_mask=(columns >= pads[:, None]).long() if bool(pads.any()) else None,
+        position_ids=(columns - pads[:, None]).clamp(min=0),
+        cache=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits[:, -1]
+    if len(distinct) < len(prompts):
+        _select(cache, copies)
+        logits, pads = logits[copies], pads[copies]
+    return cache, logits, pads, width
+
+
+def _select(cache: Cache, rows: Tensor) -> None:
+    """Keep these rows of the cache, in this order."""
+    for layer in cache.layers:
+        layer.select(rows)
 
 
 def _pick(logits: Tensor, temperature: float, uniform: Tensor | None) -> Tensor:
@@ -194,11 +206,16 @@ def right_pad(rows: Sequence[Sequence[int]], fill: int = 0, multiple: int = 1) -
 
 
 def token_logits(model: Any, hidden: Tensor) -> Tensor:
-    """Float32 logits (…, vocabulary) of final hidden states; refuses architectures that transform logits after the head."""
+    """Float32 logits (…, vocabulary) of final hidden states, outside any autocast.
+
+    Refuses architectures that transform logits after the head.
+    """
     for field in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, field, None) not in (None, 1, 1.0):
             raise InputError(f"models with {field} are not supported here; use one whose logits are the head's output")
-    logits: Tensor = model.get_output_embeddings()(hidden)
+    head = model.get_output_embeddings()
+    with torch.autocast(hidden.device.type, enabled=False):
+        logits: Tensor = head(hidden.to(head.weight.dtype))
     return logits.float()
 
 

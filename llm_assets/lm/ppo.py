@@ -5,8 +5,8 @@ against a reference, adaptive coefficient); Ouyang et al. 2022 (mixing in the su
 this one every pass scores exactly the distribution that was sampled from, so the KL at equal weights is 0 to the last
 bit (case B34), and that the value head reads *detached* hidden states: fitting values never moves the policy.
 
-Layouts: sequences are (rows, length) ids, padded on the right; what belongs to answer tokens is (rows, longest answer), or flat
-(answer tokens of all rows in order). Dropout is off throughout: models are in evaluation mode, gradients flow all the same.
+Layouts: what belongs to answer tokens is (answers, longest answer), or flat (answer tokens of all answers in order). Dropout is
+off throughout: models are in evaluation mode, gradients flow all the same.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class PpoSettings:
     """What one update needs to know; the fields are explained in the recipe."""
 
     epochs: int = 1
-    minibatch_size: int = 64  # sequences
+    minibatch_size: int = 64  # answers
     clip_ratio: float = 0.2
     value_clip: float = 0.2
     gamma: float = 1.0
@@ -48,109 +48,195 @@ class ValueHead(nn.Module):
         return self.linear(hidden.float()).squeeze(-1)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Prompts with one or more answers each, a row a prompt: ``prompt answer answer … padding``.
+
+    Each answer sees its prompt and itself, at the positions it would have alone: a prompt is computed once for all
+    its answers, which for short answers to long prompts is most of the work.
+    """
+
+    ids: Tensor  # (rows, length)
+    positions: Tensor  # (rows, length)
+    segments: Tensor  # (rows, length): 0 prompt, 1… the answers, −1 padding
+    prompt_lengths: Tensor  # (rows,)
+    starts: Tensor  # (rows, answers a prompt): column of an answer's first token
+    lengths: Tensor  # (rows, answers a prompt)
+
+    def __len__(self) -> int:
+        """Answers."""
+        return self.lengths.numel()
+
+    @property
+    def answers_each(self) -> int:
+        """Answers a prompt."""
+        return self.lengths.shape[1]
+
+    @property
+    def answer_mask(self) -> Tensor:
+        """(answers, longest answer) bool: where there is a token."""
+        lengths = self.lengths.flatten()
+        return torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+
+    def take(self, rows: Tensor) -> "Packed":
+        """Some of the prompts with their answers, cut to the longest of them."""
+        ends = self.starts[rows, -1] + self.lengths[rows, -1]
+        width = int(ends.max())
+        ids, positions, segments = (part[rows, :width] for part in (self.ids, self.positions, self.segments))
+        return Packed(ids, positions, segments, self.prompt_lengths[rows], self.starts[rows], self.lengths[rows])
+
+    def answer_rows(self, rows: Tensor) -> Tensor:
+        """Indices of the answers to some of the prompts, in the order ``take`` has them."""
+        each = torch.arange(self.answers_each, device=rows.device)
+        return (rows[:, None] * self.answers_each + each).flatten()
+
+    def attention(self) -> Tensor | None:
+        """(rows, 1, length, length) bool; None where plain causal attention is the same (one answer a prompt)."""
+        if self.answers_each == 1:
+            return None
+        length = self.ids.shape[1]
+        causal = torch.ones((length, length), dtype=torch.bool, device=self.ids.device).tril()
+        ours = self.segments[:, :, None] == self.segments[:, None, :]
+        return (causal & (ours | (self.segments[:, None, :] == 0)))[:, None]
+
+    def columns(self) -> tuple[Tensor, Tensor]:
+        """Columns of each answer's tokens and of what predicts them, (answers, longest answer); clamped where there is none."""
+        step = torch.arange(int(self.lengths.max()), device=self.ids.device)
+        own = self.starts.flatten()[:, None] + step
+        before = torch.where(step == 0, self.prompt_lengths.repeat_interleave(self.answers_each)[:, None] - 1, own - 1)
+        last = self.ids.shape[1] - 1
+        return own.clamp(max=last), before.clamp(max=last)
+
+
+def pack(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], device: torch.device) -> Packed:
+    """Lay out ``answers``, the same number for each prompt and in the prompts' order.
+
+    ``InputError`` on an empty prompt or answer, or where the numbers don't match.
+    """
+    each, rest = divmod(len(answers), len(prompts))
+    if rest or each == 0:
+        raise InputError(f"{len(answers)} answers can't be shared out evenly over {len(prompts)} prompts")
+    if not all(prompts) or not all(answers):
+        raise InputError("a rollout needs at least one prompt token and one answer token")
+    rows: dict[str, list[list[int]]] = {name: [] for name in ("ids", "positions", "segments", "starts", "lengths")}
+    for number, prompt in enumerate(prompts):
+        ids, positions, segments = list(prompt), list(range(len(prompt))), [0] * len(prompt)
+        own = answers[number * each : (number + 1) * each]
+        rows["starts"].append([])
+        for segment, answer in enumerate(own, 1):
+            rows["starts"][-1].append(len(ids))
+            ids += answer
+            positions += range(len(prompt), len(prompt) + len(answer))
+            segments += [segment] * len(answer)
+        rows["lengths"].append([len(answer) for answer in own])
+        for name, values in (("ids", ids), ("positions", positions), ("segments", segments)):
+            rows[name].append(values)
+    return Packed(
+        right_pad(rows["ids"]).to(device),
+        right_pad(rows["positions"]).to(device),
+        right_pad(rows["segments"], fill=-1).to(device),
+        torch.tensor([len(prompt) for prompt in prompts], device=device),
+        torch.tensor(rows["starts"], device=device),
+        torch.tensor(rows["lengths"], device=device),
+    )
+
+
 @dataclass
 class Rollouts:
     """Prompts with sampled answers, and what the policy, its reference and the critic said when they were sampled."""
 
-    ids: Tensor  # (rows, length) prompt + answer, right-padded
-    mask: Tensor  # (rows, length) bool: answer tokens
-    answer_mask: Tensor  # (rows, longest answer) bool
-    logprobs: Tensor  # (rows, longest answer), nats, 0 where there is no token
+    packed: Packed
+    logprobs: Tensor  # (answers, longest answer), nats, 0 where there is no token
     reference: Tensor  # the same under the reference
     values: Tensor  # the critic's
     entropy: float  # nats a token, of the policy's distribution
-    kl_exact: Tensor  # (rows,) nats a sequence: sum over its tokens of the full KL(policy ‖ reference)
-    hidden: Tensor | None = None  # (answer tokens of all rows in order, hidden), where asked for
+    kl_exact: Tensor  # (answers,) nats an answer: sum over its tokens of the full KL(policy ‖ reference)
+    hidden: Tensor | None = None  # (answer tokens of all answers in order, hidden), where asked for
+
+    @property
+    def answer_mask(self) -> Tensor:
+        """(answers, longest answer) bool."""
+        return self.packed.answer_mask
 
     @property
     def kl_sampled(self) -> Tensor:
-        """(rows,) nats a sequence: sum of log p − log q of the sampled tokens. Unbiased; negative only by noise."""
+        """(answers,) nats an answer: sum of log p − log q of the sampled tokens. Unbiased; negative only by noise."""
         return (self.logprobs - self.reference).sum(-1)
 
     @property
     def tokens(self) -> int:
         """Answer tokens."""
-        return int(self.answer_mask.sum())
+        return int(self.packed.lengths.sum())
 
 
-def pack(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and answer mask, both (rows, length); ``InputError`` on an empty prompt or answer."""
-    for prompt, answer in zip(prompts, answers, strict=True):
-        if not prompt or not answer:
-            raise InputError("a rollout needs at least one prompt token and one answer token")
-    ids = right_pad([[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)])
-    mask = right_pad([[0] * len(prompt) + [1] * len(answer) for prompt, answer in zip(prompts, answers, strict=True)])
-    return ids.to(device), mask.to(device, torch.bool)
-
-
-def trim(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut the columns after the last marked token of any row (they can't influence a marked one)."""
-    width = int(mask.any(0).nonzero().max()) + 1
-    return ids[:, :width], mask[:, :width]
-
-
-def predictions(model: Any, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each marked token, flat: log-softmax of its distribution (tokens, vocabulary), its id, the hidden state behind it."""
-    hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[mask[:, 1:]]
-    return torch.log_softmax(token_logits(model, hidden), -1), ids[:, 1:][mask[:, 1:]], hidden
+def predictions(model: Any, packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
+    """For each answer token, flat: log-softmax of its distribution (tokens, vocabulary), its id, the hidden state behind it."""
+    states = model.base_model(
+        input_ids=packed.ids, attention_mask=packed.attention(), position_ids=packed.positions, use_cache=False
+    ).last_hidden_state
+    own, before = packed.columns()
+    mask = packed.answer_mask
+    row = torch.arange(len(packed.ids), device=mask.device).repeat_interleave(packed.answers_each)[:, None].expand_as(mask)
+    hidden = states[row[mask], before[mask]]
+    return torch.log_softmax(token_logits(model, hidden), -1), packed.ids[row[mask], own[mask]], hidden
 
 
 @torch.no_grad()
 def score_rollouts(
-    policy: Any,
-    reference: Any,
-    head: ValueHead | None,
-    ids: Tensor,
-    mask: Tensor,
-    *,
-    batch_size: int = 64,
-    keep_hidden: bool = False,
+    policy: Any, reference: Any, head: ValueHead | None, packed: Packed, *, batch_size: int = 64, keep_hidden: bool = False
 ) -> Rollouts:
-    """Run policy, reference and critic over sampled sequences. Both models go through the same code on the same batch."""
-    lengths = mask.sum(-1)
-    width = int(lengths.max())
-    answer_mask = torch.arange(width, device=ids.device) < lengths[:, None]
-    columns = {name: torch.zeros(answer_mask.shape, device=ids.device) for name in ("logprobs", "reference", "values", "kl")}
-    entropy = torch.zeros((), dtype=torch.float64, device=ids.device)
-    kept: Tensor | None = None
+    """Run policy, reference and critic over sampled answers, ``batch_size`` rows at a time.
+
+    Policy and reference go through the same code on the same batch: at equal weights they agree to the last bit.
+    """
+    mask = packed.answer_mask
+    names = ("logprobs", "reference", "values", "kl")
+    columns = {name: torch.zeros(mask.shape, device=mask.device) for name in names}
+    kept: list[tuple[Tensor, Tensor]] = []
+    entropy = torch.zeros((), dtype=torch.float64, device=mask.device)
     # Rows of like length share a batch: padding is then small.
-    order = torch.argsort(mask.flip(1).long().argmax(1), stable=True)
+    order = torch.argsort((packed.segments >= 0).sum(-1), stable=True)
     for rows in torch.split(order, batch_size):
-        batch, marks = trim(ids[rows], mask[rows])
-        own, targets, hidden = predictions(policy, batch, marks)
-        other, _, _ = predictions(reference, batch, marks)
+        own, targets, hidden = predictions(policy, packed.take(rows))
+        other, _, _ = predictions(reference, packed.take(rows))
         probabilities = own.exp()
         entropy -= (probabilities * own).sum().double()
         found = {
             "logprobs": own.gather(-1, targets[:, None]).squeeze(-1),
             "reference": other.gather(-1, targets[:, None]).squeeze(-1),
-            "values": torch.zeros_like(targets, dtype=torch.float32) if head is None else head(hidden),
+            "values": torch.zeros_like(own[:, 0]) if head is None else head(hidden),
             "kl": (probabilities * (own - other)).sum(-1),
         }
+        answers = packed.answer_rows(rows)
         for name, flat in found.items():
-            part = torch.zeros((len(rows), width), device=ids.device)
-            part[answer_mask[rows]] = flat
-            columns[name][rows] = part
+            part = torch.zeros((len(answers), mask.shape[1]), device=mask.device)
+            part[mask[answers]] = flat
+            columns[name][answers] = part
         if keep_hidden:
-            kept = torch.zeros((*answer_mask.shape, hidden.shape[-1]), device=ids.device) if kept is None else kept
-            part = torch.zeros((len(rows), width, hidden.shape[-1]), device=ids.device)
-            part[answer_mask[rows]] = hidden.float()
-            kept[rows] = part
+            kept.append((answers, hidden))
     return Rollouts(
-        ids=ids,
-        mask=mask,
-        answer_mask=answer_mask,
+        packed=packed,
         logprobs=columns["logprobs"],
         reference=columns["reference"],
         values=columns["values"],
-        entropy=float(entropy) / int(lengths.sum()),
+        entropy=float(entropy) / int(mask.sum()),
         kl_exact=columns["kl"].sum(-1),
-        hidden=None if kept is None else kept[answer_mask],
+        hidden=_in_order(kept, mask) if keep_hidden else None,
     )
 
 
+def _in_order(parts: Sequence[tuple[Tensor, Tensor]], mask: Tensor) -> Tensor:
+    """Hidden states that came batch by batch, (tokens, hidden), in the order of the answers."""
+    whole = torch.zeros((*mask.shape, parts[0][1].shape[-1]), device=mask.device)
+    for answers, hidden in parts:
+        part = torch.zeros((len(answers), *whole.shape[1:]), device=mask.device)
+        part[mask[answers]] = hidden.float()
+        whole[answers] = part
+    return whole[mask]
+
+
 def token_rewards(rollouts: Rollouts, scores: Tensor, kl_coefficient: float) -> Tensor:
-    """(rows, longest answer): −β (log p − log q) at every token, plus the sequence's score at its last one."""
+    """(answers, longest answer): −β (log p − log q) at every token, plus the answer's score at its last one."""
     rewards = -kl_coefficient * (rollouts.logprobs - rollouts.reference)
     last = rollouts.answer_mask.sum(-1) - 1
     rewards[torch.arange(len(last), device=last.device), last] += scores
@@ -211,9 +297,9 @@ class KlController:
             self.coefficient *= 1 + error * sequences / self.horizon
 
 
-def supervised_loss(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Mean −log p (nats) of the marked tokens."""
-    scores, targets, _ = predictions(model, *trim(ids, mask))
+def supervised_loss(model: Any, packed: Packed) -> Tensor:
+    """Mean −log p (nats) of the answer tokens."""
+    scores, targets, _ = predictions(model, packed)
     return -scores.gather(-1, targets[:, None]).mean()
 
 
@@ -230,25 +316,30 @@ def update(
     rewards: Tensor,
     settings: PpoSettings,
     generator: torch.Generator,
-    supervised: Sequence[tuple[Tensor, Tensor]] = (),
+    supervised: Sequence[Packed] = (),
 ) -> dict[str, float]:
     """One PPO update: ``epochs`` passes over the rollouts in minibatches; returns means over the minibatches.
 
-    ``supervised``: one (ids, mask) a minibatch, used where ``ptx_coefficient`` > 0. The gradients of policy and
-    critic are clipped apart, so that a large value error can't shrink the policy's step.
+    ``supervised``: prompts with reference answers, one batch a minibatch, used where ``ptx_coefficient`` > 0. The gradients of
+    policy and critic are clipped apart, so that a large value error can't shrink the policy's step.
     """
     estimates, returns = advantages(rewards, rollouts.values, rollouts.answer_mask, settings.gamma, settings.gae_lambda)
-    estimates = whiten(estimates, rollouts.answer_mask)
+    mask = rollouts.answer_mask
+    estimates = whiten(estimates, mask)
     sums: dict[str, float] = {}
-    parts = minibatches(len(rollouts.ids), settings.minibatch_size, settings.epochs, generator)
+    packed = rollouts.packed
+    parts = minibatches(len(packed.ids), max(1, settings.minibatch_size // packed.answers_each), settings.epochs, generator)
     for number, chosen in enumerate(parts):
-        rows = chosen.to(rollouts.ids.device)
-        marks = rollouts.answer_mask[rows]
-        scores, targets, hidden = predictions(policy, *trim(rollouts.ids[rows], rollouts.mask[rows]))
+        rows = chosen.to(mask.device)
+        answers = packed.answer_rows(rows)
+        marks = mask[answers]
+        scores, targets, hidden = predictions(policy, packed.take(rows))
         logprobs = scores.gather(-1, targets[:, None]).squeeze(-1)
-        old = rollouts.logprobs[rows][marks]
-        surrogate, clipped = policy_loss(logprobs, old, estimates[rows][marks], settings.clip_ratio)
-        critic = value_loss(head(hidden.detach()), rollouts.values[rows][marks], returns[rows][marks], settings.value_clip)
+        old = rollouts.logprobs[answers][marks]
+        surrogate, clipped = policy_loss(logprobs, old, estimates[answers][marks], settings.clip_ratio)
+        critic = value_loss(
+            head(hidden.detach()), rollouts.values[answers][marks], returns[answers][marks], settings.value_clip
+        )
         loss = surrogate + critic
         figures = {
             "policy_loss": surrogate,
@@ -257,7 +348,7 @@ def update(
             "update_kl_nats": (old - logprobs).mean(),
         }
         if settings.ptx_coefficient > 0:
-            imitation = supervised_loss(policy, *supervised[number])
+            imitation = supervised_loss(policy, supervised[number])
             loss = loss + settings.ptx_coefficient * imitation
             figures["ptx_loss_nats"] = imitation
         optimiser.zero_grad(set_to_none=True)

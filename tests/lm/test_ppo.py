@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from llm_assets.core.errors import InputError
 from llm_assets.lm import ppo
+from llm_assets.lm.device import autocast
 from llm_assets.lm.generation import generate
 
 VOCABULARY, END = 24, 1
@@ -33,38 +34,45 @@ def make(seed: int, dropout: float = 0.2) -> LlamaForCausalLM:
         return LlamaForCausalLM(config).eval()
 
 
-def sampled(policy: LlamaForCausalLM, rows: int, seed: int = 0) -> tuple[Tensor, Tensor, list[list[int]]]:
-    prompts = [[2 + (row + column) % 20 for column in range(1 + row % 5)] for row in range(rows)]
-    answers = generate(policy, prompts, max_new_tokens=6, eos_ids=[END], temperature=1.0, seed=seed)
-    return *ppo.pack(prompts, answers, torch.device("cpu")), answers
+def sampled(policy: LlamaForCausalLM, rows: int, seed: int = 0, each: int = 1) -> tuple[ppo.Packed, list[list[int]]]:
+    """``each`` answers to every prompt, ``rows`` in all."""
+    prompts = [[2 + (row + column) % 20 for column in range(1 + row % 5)] for row in range(rows // each)]
+    asked = [prompt for prompt in prompts for _ in range(each)]
+    answers = generate(policy, asked, max_new_tokens=6, eos_ids=[END], temperature=1.0, seed=seed)
+    return ppo.pack(prompts, answers, torch.device("cpu")), answers
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
-def test_equal_weights_have_a_kl_of_exactly_zero(batch_size: int) -> None:
+@pytest.mark.parametrize("each", [1, 4])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_equal_weights_have_a_kl_of_exactly_zero(batch_size: int, each: int, dtype: str) -> None:
     """Case B34."""
     policy, reference = make(3), make(3)
-    ids, mask, _ = sampled(policy, 40)
-    found = ppo.score_rollouts(policy, reference, None, ids, mask, batch_size=batch_size)
+    packed, _ = sampled(policy, 40, each=each)
+    with autocast(torch.device("cpu"), dtype):
+        found = ppo.score_rollouts(policy, reference, None, packed, batch_size=batch_size)
     assert not found.kl_sampled.any()
     assert not found.kl_exact.any()
 
 
-def test_scores_are_those_of_the_whole_model() -> None:
+@pytest.mark.parametrize("each", [1, 3])
+def test_scores_are_those_of_the_whole_model(each: int) -> None:
+    """Several answers in one row see neither each other nor other positions than they would alone."""
     policy, reference = make(3), make(4)
     head = ppo.ValueHead(32)
     torch.nn.init.normal_(head.linear.weight, generator=torch.Generator().manual_seed(1))
-    ids, mask, answers = sampled(policy, 9)
-    found = ppo.score_rollouts(policy, reference, head, ids, mask, batch_size=4, keep_hidden=True)
+    packed, answers = sampled(policy, 12, each=each)
+    found = ppo.score_rollouts(policy, reference, head, packed, batch_size=3, keep_hidden=True)
     entropies = []
     with torch.no_grad():
         for row, answer in enumerate(answers):
-            start = int(mask[row].nonzero()[0])
-            whole = ids[row : row + 1, : start + len(answer)]
+            start = int(packed.prompt_lengths[row // each])
+            whole = torch.tensor([packed.ids[row // each, :start].tolist() + answer])
             own = torch.log_softmax(policy(whole).logits[0], -1)[start - 1 : -1]
             other = torch.log_softmax(reference(whole).logits[0], -1)[start - 1 : -1]
             hidden = policy.model(whole).last_hidden_state[0][start - 1 : -1]
             kl = (own.exp() * (own - other)).sum()
-            assert found.kl_exact[row] == pytest.approx(float(kl), abs=1e-4)
+            assert found.kl_exact[row].item() == pytest.approx(float(kl), abs=1e-4)
             target = torch.tensor(answer)[:, None]
             assert torch.allclose(found.logprobs[row, : len(answer)], own.gather(-1, target)[:, 0], atol=1e-5)
             assert torch.allclose(found.reference[row, : len(answer)], other.gather(-1, target)[:, 0], atol=1e-5)
@@ -73,7 +81,23 @@ def test_scores_are_those_of_the_whole_model() -> None:
             entropies += (-(own.exp() * own).sum(-1)).tolist()
     assert found.entropy == pytest.approx(sum(entropies) / len(entropies), abs=1e-4)
     assert found.hidden is not None
-    assert torch.allclose(head(found.hidden), found.values[found.answer_mask], atol=1e-5)
+    with torch.no_grad():
+        assert torch.allclose(head(found.hidden), found.values[found.answer_mask], atol=1e-5)
+
+
+def test_packing_saves_no_gradient() -> None:
+    """The gradient through a shared prompt is the sum of the gradients through its copies."""
+    policy = make(3)
+    together, answers = sampled(policy, 12, each=4)
+    prompts = [together.ids[row, : together.prompt_lengths[row]].tolist() for row in range(3)]
+    apart = ppo.pack([prompt for prompt in prompts for _ in range(4)], answers, torch.device("cpu"))
+    gradients = []
+    for packed in (together, apart):
+        policy.zero_grad()
+        ppo.supervised_loss(policy, packed).backward()
+        gradients.append([parameter.grad.clone() for parameter in policy.parameters() if parameter.grad is not None])
+    assert gradients[0]
+    assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(*gradients, strict=True))
 
 
 def test_sampled_and_exact_kl_agree_in_the_mean() -> None:
@@ -81,8 +105,8 @@ def test_sampled_and_exact_kl_agree_in_the_mean() -> None:
     policy, reference = make(3), make(3)
     with torch.no_grad():
         policy.lm_head.weight.add_(0.1 * torch.randn(policy.lm_head.weight.shape, generator=torch.Generator().manual_seed(2)))
-    ids, mask, _ = sampled(policy, 2000)
-    found = ppo.score_rollouts(policy, reference, None, ids, mask, batch_size=500)
+    packed, _ = sampled(policy, 2000, each=4)
+    found = ppo.score_rollouts(policy, reference, None, packed, batch_size=500)
     noise = float(found.kl_sampled.std()) / math.sqrt(2000)
     assert float(found.kl_exact.mean()) > 5 * noise
     assert abs(float(found.kl_sampled.mean() - found.kl_exact.mean())) < 4 * noise
@@ -144,8 +168,8 @@ def test_value_loss_takes_the_larger_error() -> None:
 
 def test_rewards_carry_the_penalty_everywhere_and_the_score_at_the_end() -> None:
     policy, reference = make(3), make(4)
-    ids, mask, answers = sampled(policy, 8)
-    found = ppo.score_rollouts(policy, reference, None, ids, mask)
+    packed, answers = sampled(policy, 8, each=2)
+    found = ppo.score_rollouts(policy, reference, None, packed)
     scores = torch.arange(8.0)
     rewards = ppo.token_rewards(found, scores, 0.3)
     assert torch.allclose(rewards.sum(-1), scores - 0.3 * found.kl_sampled, atol=1e-5)
@@ -179,8 +203,8 @@ def test_the_first_fit_of_the_critic_is_least_squares() -> None:
 
 def step(policy: LlamaForCausalLM, head: ppo.ValueHead, scores: Tensor, seed: int, **over: float) -> dict[str, float]:
     reference = make(3)
-    ids, mask, _ = sampled(policy, len(scores), seed)
-    rollouts = ppo.score_rollouts(policy, reference, head, ids, mask)
+    packed, _ = sampled(policy, len(scores), seed, each=2)
+    rollouts = ppo.score_rollouts(policy, reference, head, packed)
     options = ppo.PpoSettings(minibatch_size=16, **over)
     optimiser = torch.optim.AdamW([*policy.parameters(), *head.parameters()], lr=1e-2, weight_decay=0.0)
     rewards = ppo.token_rewards(rollouts, scores, 0.0)
@@ -191,8 +215,8 @@ def test_fitting_the_critic_never_moves_the_policy() -> None:
     """With all advantages equal there is no policy gradient; the critic still learns, from detached hidden states."""
     policy, head = make(3), ppo.ValueHead(32)
     before = {name: weight.clone() for name, weight in policy.state_dict().items()}
-    ids, mask = ppo.pack([[2, 3], [4]], [[5], [6]], torch.device("cpu"))
-    rollouts = ppo.score_rollouts(policy, policy, head, ids, mask)
+    packed = ppo.pack([[2, 3], [4]], [[5], [6]], torch.device("cpu"))
+    rollouts = ppo.score_rollouts(policy, policy, head, packed)
     optimiser = torch.optim.SGD([*policy.parameters(), *head.parameters()], lr=0.1)
     rewards = ppo.token_rewards(rollouts, torch.ones(2), 0.0)
     figures = ppo.update(policy, head, optimiser, rollouts, rewards, ppo.PpoSettings(), torch.Generator())
@@ -213,7 +237,7 @@ def test_it_learns_what_is_rewarded() -> None:
     policy, head, liked = make(3), ppo.ValueHead(32), 7
 
     def share(seed: int) -> Tensor:
-        _, _, answers = sampled(policy, 64, seed)
+        _, answers = sampled(policy, 64, seed, each=2)
         return torch.tensor([answer.count(liked) / len(answer) for answer in answers])
 
     start = float(share(99).mean())
@@ -226,16 +250,16 @@ def test_it_learns_what_is_rewarded() -> None:
 
 def test_the_supervised_loss_is_mixed_in() -> None:
     policy, head = make(3), ppo.ValueHead(32)
-    ids, mask = ppo.pack([[2, 3]], [[5, END]], torch.device("cpu"))
-    before = ppo.supervised_loss(policy, ids, mask).item()
+    wanted = ppo.pack([[2, 3]], [[5, END]], torch.device("cpu"))
+    before = ppo.supervised_loss(policy, wanted).item()
     rolled = ppo.pack([[2, 3], [4]], [[5], [6]], torch.device("cpu"))
-    rollouts = ppo.score_rollouts(policy, policy, head, *rolled)
+    rollouts = ppo.score_rollouts(policy, policy, head, rolled)
     optimiser = torch.optim.SGD(policy.parameters(), lr=0.5)
     options = ppo.PpoSettings(ptx_coefficient=1.0)
     zero = torch.zeros(rollouts.answer_mask.shape)
-    figures = ppo.update(policy, head, optimiser, rollouts, zero, options, torch.Generator(), [(ids, mask)])
+    figures = ppo.update(policy, head, optimiser, rollouts, zero, options, torch.Generator(), [wanted])
     assert figures["ptx_loss_nats"] == pytest.approx(before, abs=1e-5)
-    assert ppo.supervised_loss(policy, ids, mask).item() < before
+    assert ppo.supervised_loss(policy, wanted).item() < before
 
 
 def test_minibatches_cover_every_row_once_an_epoch() -> None:
@@ -248,7 +272,9 @@ def test_minibatches_cover_every_row_once_an_epoch() -> None:
 def test_refusals() -> None:
     with pytest.raises(InputError, match="at least one prompt token"):
         ppo.pack([[1]], [[]], torch.device("cpu"))
+    with pytest.raises(InputError, match="shared out evenly"):
+        ppo.pack([[1], [2]], [[3], [3], [3]], torch.device("cpu"))
     policy = make(3)
     policy.config.final_logit_softcapping = 30.0
     with pytest.raises(InputError, match="final_logit_softcapping"):
-        ppo.supervised_loss(policy, *ppo.pack([[2]], [[3]], torch.device("cpu")))
+        ppo.supervised_loss(policy, ppo.pack([[2]], [[3]], torch.device("cpu")))

@@ -1,8 +1,8 @@
 """Sections of the post_training group: instruction_dataset, preference_dataset, sft_model, reward_model, rlhf_model."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
 
@@ -67,10 +67,12 @@ class LoraConfig(Section):
     alpha: float = Field(32.0, gt=0, description="The update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1)
     learning_rate: float = Field(4e-3, gt=0)
-    demo_steps: int = Field(40, ge=0, description="Steps of the small adapter that is trained beside a full fine-tuning; 0 = none")
+    demo_steps: int = Field(40, ge=0, description="Steps of the small adapter trained beside a full fine-tuning; 0 = none")
     verify_rows: int = Field(32, ge=1, description="Validation rows on which the merged model is compared")
     max_logit_difference: float = Field(1e-3, gt=0, description="Gate: adapter apart against merged, in float32")
-    min_token_agreement: float = Field(0.999, gt=0, le=1, description="Gate: share of answer positions with the same greedy token")
+    min_token_agreement: float = Field(
+        0.999, gt=0, le=1, description="Gate: share of answer positions with the same greedy token"
+    )
 
 
 class SftModelConfig(FinetuneConfig):
@@ -83,7 +85,9 @@ class SftModelConfig(FinetuneConfig):
         description="Task → share of the training rows drawn; each task goes through its own rows again and again",
     )
     lora: LoraConfig = LoraConfig()
-    max_untrained_share: float = Field(0.001, ge=0, lt=1, description="Rows without a trained token above this share are an error")
+    max_untrained_share: float = Field(
+        0.001, ge=0, lt=1, description="Rows without a trained token above this share are an error"
+    )
     max_left_out_share: float = Field(0.02, ge=0, lt=1, description="Gate: share of rows longer than max_tokens")
     min_loss_gain_nats: float = Field(
         0.1, ge=0, description="Gate: how far the validation loss must fall below that of the base model, a token"
@@ -94,7 +98,9 @@ class RewardModelConfig(FinetuneConfig):
     """Reward model on preference pairs."""
 
     max_steps: int = Field(60, ge=1)
-    batch_size: int = Field(16, ge=1, description="Pairs an optimiser step")
+    batch_size: int = Field(
+        32, ge=4, multiple_of=4, description="Pairs an optimiser step; the four of a question stay together"
+    )
     learning_rate: float = Field(5e-4, gt=0)
     evaluate_every: int = Field(20, ge=1, description="Steps between validations, which are also checkpoints")
     validation_rows: int = Field(128, ge=1, description="Validation pairs of each validation, by hash order")
@@ -123,9 +129,9 @@ class RlhfModelConfig(Section):
     max_answer_tokens: int = Field(40, ge=1)
     iterations: int = Field(6, ge=1, description="Rounds of rollouts and updates")
     rollouts_per_iteration: int = Field(256, ge=2, description="Answers sampled a round")
-    samples_per_prompt: int = Field(1, ge=1, description="Answers to one prompt in a round")
+    samples_per_prompt: int = Field(4, ge=1, description="Answers to one prompt in a round: each prompt is computed once")
     epochs: int = Field(1, ge=1, description="Passes over a round's rollouts")
-    minibatch_size: int = Field(64, ge=1, description="Sequences an optimiser step")
+    minibatch_size: int = Field(64, ge=1, description="Answers an optimiser step")
     learning_rate: float = Field(1e-4, gt=0)
     value_learning_rate: float = Field(1e-3, gt=0)
     clip_ratio: float = Field(0.2, gt=0, lt=1)
@@ -150,5 +156,17 @@ class RlhfModelConfig(Section):
     collapse_kl_nats: float = Field(-0.1, lt=0, description="Mean sampled KL below it: sampling and scoring disagree")
     collapse_iterations: int = Field(2, ge=1, description="Rounds in a row below it that fail the asset")
     require_gain: bool = Field(True, description="Refuse a model whose reward gain is not above 0 by its interval")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "bfloat16", description="Of matrix products in training; weights stay float32"
+    )
     device: str = execution("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = execution(0, ge=0, description="Threads of one torch operation; 0 = all cores")
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        for name in ("rollouts_per_iteration", "minibatch_size"):
+            if getattr(self, name) % self.samples_per_prompt:
+                raise ValueError(
+                    f"{name} ({getattr(self, name)}) must be a multiple of samples_per_prompt ({self.samples_per_prompt})"
+                )
+        return self

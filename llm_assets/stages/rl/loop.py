@@ -14,6 +14,7 @@ import torch
 
 from llm_assets.core.recipe.post_training import RlhfModelConfig
 from llm_assets.lm import checkpoint
+from llm_assets.lm.device import autocast
 from llm_assets.lm.generation import generate
 from llm_assets.lm.ppo import (
     KlController,
@@ -139,28 +140,30 @@ def resume(folder: Path, cast: Cast, state: State) -> bool:
     return True
 
 
-def round_prompts(data: Data, config: RlhfModelConfig, iteration: int) -> list[Example]:
-    """The examples whose prompts are answered in a round, each as often as it is sampled."""
-    distinct = -(-config.rollouts_per_iteration // config.samples_per_prompt)
-    chosen = round_examples(data.train, distinct, iteration, seed=stream_seed(config, ORDER))
-    return [example for example in chosen for _ in range(config.samples_per_prompt)][: config.rollouts_per_iteration]
+def distinct_prompts(config: RlhfModelConfig) -> int:
+    """Prompts of one round."""
+    return config.rollouts_per_iteration // config.samples_per_prompt
+
+
+def imitated_a_round(config: RlhfModelConfig) -> int:
+    """Reference answers that one round imitates; 0 where the supervised loss is off."""
+    if config.ptx_coefficient == 0:
+        return 0
+    prompts_an_update = max(1, config.minibatch_size // config.samples_per_prompt)
+    return config.epochs * -(-distinct_prompts(config) // prompts_an_update) * config.ptx_batch_size
 
 
 def imitated(data: Data, config: RlhfModelConfig, iteration: int) -> list[list[Example]]:
-    """The reference answers that a round's updates imitate, a list an update; empty where the supervised loss is off."""
-    if config.ptx_coefficient == 0:
-        return []
-    updates = config.epochs * -(-config.rollouts_per_iteration // config.minibatch_size)
-    size = config.ptx_batch_size
-    drawn = round_examples(data.imitate, updates * size, iteration, seed=stream_seed(config, IMITATION))
-    return [drawn[start : start + size] for start in range(0, len(drawn), size)]
+    """The examples whose reference answers a round's updates imitate, a list an update."""
+    drawn = round_examples(data.imitate, imitated_a_round(config), iteration)
+    return [drawn[start : start + config.ptx_batch_size] for start in range(0, len(drawn), config.ptx_batch_size)]
 
 
 def train_round(cast: Cast, data: Data, state: State, config: RlhfModelConfig) -> dict[str, Any]:
     """One round of rollouts and updates; returns its row of the history."""
     iteration = state.iteration + 1
-    examples = round_prompts(data, config, iteration)
-    prompts = [example.prompt_ids for example in examples]
+    distinct = [example.prompt_ids for example in round_examples(data.train, distinct_prompts(config), iteration)]
+    prompts = [prompt for prompt in distinct for _ in range(config.samples_per_prompt)]
     answers = generate(
         cast.policy,
         prompts,
@@ -169,8 +172,9 @@ def train_round(cast: Cast, data: Data, state: State, config: RlhfModelConfig) -
         temperature=1.0,
         seed=stream_seed(config, SAMPLES, iteration),
     )
-    packed = pack(prompts, answers, cast.policy.device)
-    rollouts = score_rollouts(cast.policy, cast.reference, state.head, *packed, keep_hidden=iteration == 1)
+    packed = pack(distinct, answers, cast.policy.device)
+    with autocast(cast.policy.device, config.dtype):
+        rollouts = score_rollouts(cast.policy, cast.reference, state.head, packed, keep_hidden=iteration == 1)
     raw = cast.scorer(prompts, answers)
     if state.scale is None:
         state.scale = Scale.of(raw)
@@ -241,7 +245,8 @@ def _update(
         for batch in imitated(data, config, iteration)
     ]
     generator = torch.Generator().manual_seed(stream_seed(config, MINIBATCHES, iteration))
-    return update(cast.policy, state.head, state.optimiser, rollouts, rewards, settings, generator, supervised)
+    with autocast(cast.policy.device, config.dtype):
+        return update(cast.policy, state.head, state.optimiser, rollouts, rewards, settings, generator, supervised)
 
 
 def measure_on(cast: Cast, policy: Any, examples: Sequence[Example], config: RlhfModelConfig, stream: int) -> Measure:

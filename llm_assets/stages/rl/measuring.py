@@ -101,7 +101,7 @@ def measure(
     options: dict[str, Any] = {"max_new_tokens": max_answer_tokens, "eos_ids": [scorer.end_id]}
     sampled = generate(policy, prompts, temperature=1.0, seed=seed, **options)
     greedy = [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in generate(policy, prompts, **options)]
-    scored = score_rollouts(policy, reference, None, *pack(prompts, sampled, policy.device))
+    scored = score_rollouts(policy, reference, None, pack(prompts, sampled, policy.device))
     return Measure(
         answers=sampled,
         greedy=greedy,

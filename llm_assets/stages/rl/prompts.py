@@ -25,24 +25,42 @@ class Example:
     answer_ids: list[int]
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What fits."""
+
+    prompt_tokens: int
+    answer_tokens: int
+
+
 def load(
-    dataset: Artefact, split: str, tokenizer: Any, *, max_prompt_tokens: int, max_answer_tokens: int, tasks: Sequence[str] = ()
+    dataset: Artefact, split: str, tokenizer: Any, limits: Limits, *, count: int, seed: int, tasks: Sequence[str] = ()
 ) -> tuple[list[Example], int]:
-    """Examples of one split (of all tasks if none are named), and how many were left out as too long."""
+    """``count`` examples of one split in an order that ``seed`` fixes (fewer where there are no more), and how many too long
+    ones were passed over on the way. Of all tasks if none are named. Only what is returned or passed over is tokenised.
+    """
     frame = pl.read_parquet(dataset.file(f"{split}.parquet"), columns=["id", "doc_id", "task", "prompt", "answer"]).sort("id")
     if tasks:
         frame = frame.filter(pl.col("task").is_in(list(tasks)))
-    examples, too_long = [], 0
-    for row in frame.iter_rows(named=True):
-        question = [{"role": "user", "content": row["prompt"]}]
-        prompt_ids = chat.encode(tokenizer, question, add_generation_prompt=True).ids
-        whole = chat.encode(tokenizer, [*question, {"role": "assistant", "content": row["answer"]}])
-        answer_ids = [token for token, trained in zip(whole.ids, whole.mask, strict=True) if trained]
-        if len(prompt_ids) > max_prompt_tokens or len(answer_ids) > max_answer_tokens:
+    examples: list[Example] = []
+    too_long = 0
+    for index in np.random.default_rng(seed).permutation(frame.height):
+        if len(examples) == count:
+            break
+        example = _encode(frame.row(int(index), named=True), tokenizer)
+        if len(example.prompt_ids) > limits.prompt_tokens or len(example.answer_ids) > limits.answer_tokens:
             too_long += 1
-            continue
-        examples.append(Example(row["id"], row["doc_id"], row["task"], row["prompt"], row["answer"], prompt_ids, answer_ids))
+        else:
+            examples.append(example)
     return examples, too_long
+
+
+def _encode(row: dict[str, Any], tokenizer: Any) -> Example:
+    question = [{"role": "user", "content": row["prompt"]}]
+    prompt_ids = chat.encode(tokenizer, question, add_generation_prompt=True).ids
+    whole = chat.encode(tokenizer, [*question, {"role": "assistant", "content": row["answer"]}])
+    answer_ids = [token for token, trained in zip(whole.ids, whole.mask, strict=True) if trained]
+    return Example(row["id"], row["doc_id"], row["task"], row["prompt"], row["answer"], prompt_ids, answer_ids)
 
 
 def require(examples: Sequence[Example], split: str, tasks: Sequence[str]) -> None:
@@ -54,21 +72,7 @@ def require(examples: Sequence[Example], split: str, tasks: Sequence[str]) -> No
         )
 
 
-def draw(examples: Sequence[Example], count: int, *, seed: int) -> list[Example]:
-    """``count`` examples without repetition (all if there are fewer), the same for the same seed."""
-    order = np.random.default_rng(seed).permutation(len(examples))[:count]
-    return [examples[index] for index in order]
-
-
-def round_examples(examples: Sequence[Example], count: int, iteration: int, *, seed: int) -> list[Example]:
-    """The ``count`` examples of one round, a pure function of (seed, iteration): rounds walk through a permutation of all
-    examples, and a fresh permutation begins where one ends.
-    """
-    found: list[Example] = []
-    position = (iteration - 1) * count
-    while len(found) < count:
-        turn, offset = divmod(position, len(examples))
-        order = np.random.default_rng([seed, turn]).permutation(len(examples))[offset : offset + count - len(found)]
-        found += [examples[index] for index in order]
-        position += len(order)
-    return found
+def round_examples(examples: Sequence[Example], count: int, iteration: int) -> list[Example]:
+    """The ``count`` examples of one round (from 1): rounds walk through the list, which is in random order, again and again."""
+    start = (iteration - 1) * count
+    return [examples[(start + offset) % len(examples)] for offset in range(count)]

@@ -13,8 +13,9 @@ from llm_assets.core.jsonio import write_atomic
 from llm_assets.core.recipe.post_training import RlhfModelConfig
 from llm_assets.core.report import Report
 from llm_assets.core.statistics import bootstrap_interval, paired_bootstrap
-from llm_assets.stages.rl.loop import Data, State, collapsed, imitated, round_prompts
+from llm_assets.stages.rl.loop import Data, State, collapsed, distinct_prompts, imitated
 from llm_assets.stages.rl.measuring import Measure
+from llm_assets.stages.rl.prompts import round_examples
 from llm_assets.stages.rl.selection import GoldBand
 
 HISTORY, STEPS, SAMPLES, CARD = "history.parquet", "steps.parquet", "samples.parquet", "model_card.md"
@@ -100,9 +101,9 @@ def metrics(config: RlhfModelConfig, state: State, band: GoldBand, before: Measu
 
 def trace(data: Data, config: RlhfModelConfig, rounds: int) -> pl.DataFrame:
     """Which documents each round learnt from: ``step``, ``use`` (rollout or imitation), ``id``, ``doc_id``."""
-    rows = []
+    rows, distinct = [], distinct_prompts(config)
     for step in range(1, rounds + 1):
-        rows += [(step, "rollout", example.id, example.doc_id) for example in round_prompts(data, config, step)]
+        rows += [(step, "rollout", example.id, example.doc_id) for example in round_examples(data.train, distinct, step)]
         rows += [(step, "imitation", e.id, e.doc_id) for batch in imitated(data, config, step) for e in batch]
     schema = {"step": pl.Int32, "use": pl.String, "id": pl.String, "doc_id": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -6,6 +6,7 @@ stays near the fine-tuned model's and whose KL is under the ceiling. If there is
 the report says so. The final figures come from held-out prompts that chose nothing.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from llm_assets.core.artefact import Inputs, WorkDir
@@ -52,21 +53,20 @@ def _load(inputs: Inputs, config: RlhfModelConfig) -> loop.Cast:
 
 def _data(inputs: Inputs, config: RlhfModelConfig, found: Any) -> loop.Data:
     dataset = inputs.one("instruction_dataset")
-    limits: dict[str, Any] = {"max_prompt_tokens": config.max_prompt_tokens, "max_answer_tokens": config.max_answer_tokens}
-    everything, too_long = prompts.load(dataset, "train", found, **limits)
-    train = [example for example in everything if example.task in config.tasks]
-    prompts.require(train, "train", config.tasks)
-    validation, _ = prompts.load(dataset, "validation", found, tasks=config.tasks, **limits)
-    test, _ = prompts.load(dataset, "test", found, tasks=config.tasks, **limits)
-    prompts.require(validation, "validation", config.tasks)
-    prompts.require(test, "test", config.tasks)
-    return loop.Data(
-        train=train,
-        imitate=everything,
-        validation=prompts.draw(validation, config.validation_prompts, seed=loop.stream_seed(config, loop.VALIDATION)),
-        test=prompts.draw(test, config.test_prompts, seed=loop.stream_seed(config, loop.TEST)),
-        too_long=too_long,
-    )
+    limits = prompts.Limits(config.max_prompt_tokens, config.max_answer_tokens)
+
+    def examples(split: str, stream: int, count: int, tasks: Sequence[str]) -> tuple[list[prompts.Example], int]:
+        seed = loop.stream_seed(config, stream)
+        drawn, too_long = prompts.load(dataset, split, found, limits, count=count, seed=seed, tasks=tasks)
+        prompts.require(drawn, split, tasks)
+        return drawn, too_long
+
+    rounds = config.iterations
+    train, too_long = examples("train", loop.ORDER, rounds * loop.distinct_prompts(config), config.tasks)
+    imitate, _ = examples("train", loop.IMITATION, max(1, rounds * loop.imitated_a_round(config)), ())
+    validation, _ = examples("validation", loop.VALIDATION, config.validation_prompts, config.tasks)
+    test, _ = examples("test", loop.TEST, config.test_prompts, config.tasks)
+    return loop.Data(train=train, imitate=imitate, validation=validation, test=test, too_long=too_long)
 
 
 def _finish(

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.recipe.post_training import RlhfModelConfig
-from llm_assets.lm import chat, generation, model, ppo
+from llm_assets.lm import chat, model, ppo
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.stages.tokens.train import write_folder
 
@@ -52,7 +52,7 @@ def _shape(**over: object) -> LlamaConfig:
 def _dataset(folder: Path) -> None:
     draw = random.Random(2)
     folder.mkdir(parents=True)
-    for split, count in (("train", 60), ("validation", 16), ("test", 16)):
+    for split, count in (("train", 60), ("validation", 40), ("test", 64)):
         rows = []
         for number in range(count):
             task = "summarise" if number % 4 else "topic"
@@ -70,12 +70,13 @@ def _fine_tuned(folder: Path, tokenizer: object, dataset: Path) -> None:
     rows = pl.read_parquet(dataset / "train.parquet").select("prompt", "answer").rows()
     chats = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in rows]
     encoded = [chat.encode(tokenizer, messages) for messages in chats]
-    ids = generation.right_pad([each.ids for each in encoded])
-    mask = generation.right_pad([each.mask for each in encoded]).bool()
+    prompts = [[token for token, own in zip(each.ids, each.mask, strict=True) if not own][:-1] for each in encoded]
+    answers = [[token for token, own in zip(each.ids, each.mask, strict=True) if own] for each in encoded]
+    packed = ppo.pack(prompts, answers, torch.device("cpu"))
     optimiser = torch.optim.AdamW(policy.parameters(), lr=1e-2)
     for _ in range(60):
         optimiser.zero_grad()
-        ppo.supervised_loss(policy, ids, mask).backward()
+        ppo.supervised_loss(policy, packed).backward()
         optimiser.step()
     model.save(policy, tokenizer, folder)
 
@@ -115,15 +116,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         iterations=4,
         rollouts_per_iteration=64,
         minibatch_size=16,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         max_answer_tokens=8,
-        kl_coefficient=0.05,
+        kl_coefficient=0.02,
         kl_ceiling_nats=20.0,
         ptx_coefficient=0.05,
         ptx_batch_size=4,
-        validation_prompts=12,
-        test_prompts=12,
+        validation_prompts=30,
+        test_prompts=48,
         gold_slack=1.0,
+        dtype="float32",
         threads=1,
     )
     inputs = Inputs.of({name: [folder] for name, folder in folders.items()})

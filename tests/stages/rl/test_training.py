@@ -82,14 +82,14 @@ def test_the_export_is_a_plain_model(unbroken: SimpleNamespace, world: SimpleNam
     assert unbroken.weights.keys() == load_file(world.folders["sft_model"] / "model.safetensors").keys()
     assert model.load(unbroken.out.files).config.vocab_size == 288
     card = (unbroken.out.files / "model_card.md").read_text("utf-8")
-    assert "12 held-out prompts" in card
+    assert "48 held-out prompts" in card
     assert f"Round {unbroken.report.metrics['kept_round']} of 4" in card
 
 
 def test_every_round_names_its_documents(world: SimpleNamespace, unbroken: SimpleNamespace) -> None:
     steps = pl.read_parquet(unbroken.out.files / "steps.parquet")
     counts = dict(steps.group_by("use").len().iter_rows())
-    assert counts == {"rollout": 4 * 64, "imitation": 4 * 4 * 4}
+    assert counts == {"rollout": 4 * 16, "imitation": 4 * 4 * 4}
     known = set(pl.read_parquet(world.folders["instruction_dataset"] / "train.parquet")["id"])
     assert set(steps["id"]) <= known
     rollouts = steps.filter(pl.col("use") == "rollout")
