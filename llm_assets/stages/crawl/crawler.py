@@ -64,6 +64,12 @@ class Crawler:
 
     async def crawl(self, seeds: list[str]) -> None:
         """Crawl from the seeds, then ask again for what earlier crawls hold and no link led to."""
+        try:
+            await self._crawl(seeds)
+        finally:
+            await self.client.close()
+
+    async def _crawl(self, seeds: list[str]) -> None:
         self._scope = Scope(seeds)
         for seed in seeds:
             found = resolve(seed, seed)
@@ -74,7 +80,6 @@ class Crawler:
             if self._scope.holds(canonical):
                 self.meet(url, canonical, depth=self.limits.max_depth, follow=False)
         await self._drain()
-        await self.client.close()
 
     def meet(self, url: str, canonical: str, depth: int, hops: int = 0, follow: bool = True) -> None:
         """See a URL: queue it, or write down why not. A URL seen before is passed over."""
@@ -129,12 +134,14 @@ class Crawler:
                 await self._take(host, host.queue.popleft())
         finally:
             host.workers -= 1
+            if not host.workers:
+                self.client.release(host.origin)
 
     async def _take(self, host: Host, task: Task) -> None:
         robots = host.robots
         assert robots is not None
-        if not robots.available:
-            return self.books.drop(task.url, "robots_unavailable", detail="robots.txt could not be had")
+        if robots.unavailable:
+            return self.books.drop(task.url, robots.unavailable, detail="robots.txt could not be had")
         if not robots.allows(task.url):
             return self.books.drop(task.url, "robots")
         forbidden_to_ai = robots.forbids_ai(task.url)
@@ -144,7 +151,7 @@ class Crawler:
             return self.books.drop(task.url, "max_pages", self.requests, self.limits.max_pages)
         self.requests += 1
         if self.requests % _PROGRESS_EVERY == 0:
-            self.progress.update(self.requests, None, "pages")
+            self.progress.update(self.requests, None, "pages", waiting=sum(len(found.queue) for found in self._hosts.values()))
         prior = self.earlier.get(task.canonical)
         answer = await self._fetch(host, task.url, prior)
         self.wire_bytes += answer.wire_bytes

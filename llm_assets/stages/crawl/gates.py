@@ -51,9 +51,7 @@ def _enough_pages(index: pl.DataFrame, ledger: pl.DataFrame, config: RawCrawlCon
             f"{articles:,} of the site's {shown:,} articles (raw_crawl.min_article_share {config.min_article_share:g})"
         )
     if failed_share > config.max_failed_share:
-        problems.append(
-            f"{failed_share:.1%} of requests failed (raw_crawl.max_failed_share is {config.max_failed_share:g}); is the network up?"
-        )
+        problems.append(f"{failed_share:.1%} of requests failed, at most {config.max_failed_share:.1%} may; is the network up?")
     message = "; ".join(problems) or f"{pages.height:,} pages, {failed_share:.2%} of requests failed"
     figures = {"pages": pages.height, "articles": articles, "articles_shown": shown, "failed_share": round(failed_share, 4)}
     return Gate("enough_pages", not problems, message, figures)

@@ -8,14 +8,14 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from llm_assets.stages.crawl.address import Addresses, RefusedAddress
 from llm_assets.stages.crawl.decode import ACCEPTED, CannotDecode, Limited, decode
 
 MAX_HEAD_BYTES = 65_536
-_SAFE = "/%:@!$&'()*+,;=~-._?[]"
 
+_Origin = tuple[str, str, int]  # scheme, host, port
 Failure = Literal["", "address", "timeout", "connection", "protocol", "too_large", "truncated", "encoding"]
 
 
@@ -75,23 +75,31 @@ def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
     return int(parts[1]), headers
 
 
+def _key(url: str) -> _Origin:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 class Client:
     """Connections by (scheme, host, port), kept while servers keep them."""
 
-    def __init__(self, addresses: Addresses, user_agent: str, timeout_seconds: float, max_payload_bytes: int) -> None:
+    def __init__(
+        self, addresses: Addresses, user_agent: str, timeout_seconds: float, max_payload_bytes: int, connections: int = 64
+    ) -> None:
         self.addresses = addresses
         self.timeout_seconds = timeout_seconds
         self.max_payload_bytes = max_payload_bytes
         self._fixed = f"User-Agent: {user_agent}\r\nAccept: text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5\r\n"
         self._fixed += f"Accept-Encoding: {ACCEPTED}\r\nConnection: keep-alive\r\n"
-        self._idle: dict[tuple[str, str, int], list[_Connection]] = {}
+        self._idle: dict[_Origin, list[_Connection]] = {}
+        self._slots = asyncio.Semaphore(connections)
         self._tls = ssl.create_default_context()
 
     async def get(self, url: str, headers: dict[str, str] | None = None, max_bytes: int = 0) -> Answer:
-        """Fetch one URL. Never raises for what servers and networks do: that is the answer's ``failure``."""
+        """Fetch one URL (ASCII, as ``links.resolve`` gives it). What servers and networks do wrong is a ``failure``."""
         limit = max_bytes or self.max_payload_bytes
         try:
-            async with asyncio.timeout(self.timeout_seconds):
+            async with self._slots, asyncio.timeout(self.timeout_seconds):
                 return await self._get(url, headers or {}, limit)
         except TimeoutError:
             return Answer(failure="timeout", detail=f"no whole answer within {self.timeout_seconds:g} s")
@@ -102,23 +110,26 @@ class Client:
         except (OSError, EOFError) as error:
             return Answer(failure="connection", detail=f"{type(error).__name__}: {error}"[:200])
 
+    def release(self, url: str) -> None:
+        """Close the idle connections to the origin of a URL."""
+        for connection in self._idle.pop(_key(url), []):
+            connection.writer.close()
+
     async def close(self) -> None:
-        """Close all idle connections."""
-        for kept in self._idle.values():
-            for connection in kept:
-                connection.writer.close()
+        """Close all idle connections, and wait until they are."""
+        kept = [connection.writer for connections in self._idle.values() for connection in connections]
         self._idle.clear()
+        for writer in kept:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in kept), return_exceptions=True)
 
     async def _get(self, url: str, headers: dict[str, str], limit: int) -> Answer:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_SAFE, errors="surrogateescape")
+        parts, key = urlsplit(url), _key(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n{self._fixed}{extra}\r\n".encode(
             "latin-1"
         )
-        key = (parts.scheme, host, port)
         while True:
             connection = await self._connection(key)
             fresh = not connection.used
@@ -135,7 +146,7 @@ class Client:
                 raise
             return await self._answer(key, connection, head, limit)
 
-    async def _connection(self, key: tuple[str, str, int]) -> _Connection:
+    async def _connection(self, key: _Origin) -> _Connection:
         scheme, host, port = key
         kept = self._idle.get(key)
         while kept:
@@ -148,7 +159,7 @@ class Client:
         reader, writer = await asyncio.open_connection(address, real_port, limit=MAX_HEAD_BYTES, **tls)  # type: ignore[arg-type]
         return _Connection(reader, writer, address)
 
-    async def _answer(self, key: tuple[str, str, int], connection: _Connection, head: bytes, limit: int) -> Answer:
+    async def _answer(self, key: _Origin, connection: _Connection, head: bytes, limit: int) -> Answer:
         try:
             status, headers = parse_head(head)
             body, whole, reusable = await _body(connection.reader, status, headers, limit)

@@ -6,14 +6,16 @@ No tree is built: a native parser that dies on a crafted page would take the cra
 import re
 from functools import lru_cache
 from html import unescape
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from llm_assets.core.documents import canonical_url
 
-_TAG = re.compile(rb"<(?:a|area|img|base|meta|link|iframe|frame)\s[^>]{0,4000}>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([a-zA-Z:_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
-_LOC = re.compile(rb"<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]{1,2048})", re.IGNORECASE)
+# No pattern may look at a byte more than a few times, whatever the page holds: none crosses a "<" or starts inside a word.
+_TAG = re.compile(rb"<(?:a|area|img|base|meta|link|iframe|frame)\s[^<>]{0,4000}>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""(?<![a-zA-Z:_-])([a-zA-Z:_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_LOC = re.compile(rb"<loc>\s*+(?:<!\[CDATA\[\s*+)?([^<\]\s]{1,2048})", re.IGNORECASE)
 _REFRESH = re.compile(r"url\s*=\s*['\"]?([^'\";]+)", re.IGNORECASE)
+_SAFE = "/%:@!$&'()*+,;=~-._?[]|"
 MAX_URL = 2_048
 MAX_LINKS = 5_000  # a page
 
@@ -71,9 +73,9 @@ def page_links(payload: bytes, url: str) -> list[tuple[str, str]]:
 
 
 def resolve(base: str, reference: str) -> tuple[str, str] | None:
-    """(URL without fragment, canonical URL), or None for what is no http(s) address or too long."""
+    """(ASCII URL without fragment, canonical URL), or None for what is no http(s) address or too long."""
     reference = reference.strip()
-    if not reference or reference[0] == "#":
+    if not reference or reference[0] == "#" or len(reference) > MAX_URL:
         return None
     if reference[0] == "/" and not reference.startswith("//"):
         parts = base.split("/", 3)  # the same for all pages of a host: the cache then serves nearly all links
@@ -84,13 +86,14 @@ def resolve(base: str, reference: str) -> tuple[str, str] | None:
 @lru_cache(maxsize=1 << 17)
 def _resolved(base: str, reference: str) -> tuple[str, str] | None:
     try:
-        url = urldefrag(urljoin(base, reference.replace("\n", "").replace("\t", "")))[0]
-        if len(url) > MAX_URL or not url.lower().startswith(("http://", "https://")):
+        parts = urlsplit(urljoin(base, reference))  # which also takes out line ends and tabs
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             return None
-        if urlsplit(url).username is not None:
-            return None
-        return url, canonical_url(url)
-    except ValueError:  # a port that is no number, brackets without an address
+        netloc = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
+        path, query = (quote(part, safe=_SAFE, errors="surrogateescape") for part in (parts.path or "/", parts.query))
+        url = urlunsplit((parts.scheme, netloc, path, query, ""))
+        return (url, canonical_url(url)) if len(url) <= MAX_URL else None
+    except ValueError:  # a port that is no number, brackets without an address, a host that IDNA has no form for
         return None
 
 

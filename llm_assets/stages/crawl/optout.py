@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from llm_assets.stages.crawl.links import attributes
 
-_META = re.compile(rb"<meta\b[^>]{0,2000}>", re.IGNORECASE)
+_META = re.compile(rb"<meta\b[^<>]{0,2000}>", re.IGNORECASE)
 _HEAD_BYTES = 262_144  # metas stand in the head; looking further costs more than it finds
 _NOAI = re.compile(r"\bno(?:image)?ai\b", re.IGNORECASE)
 TDMREP_PATH = "/.well-known/tdmrep.json"

@@ -27,11 +27,11 @@ async def learn_origin(crawler: "Crawler", host: Host) -> None:
         robots = await _robots(crawler, host)
         if robots.delay_seconds and host.delay_seconds:
             host.delay_seconds = max(host.delay_seconds, min(robots.delay_seconds, crawler.limits.max_retry_after_seconds))
-        if robots.available:
+        if not robots.unavailable:
             answer = await _get(crawler, host, host.origin + TDMREP_PATH)
             host.tdm_rules = parse_tdmrep(answer.payload) if answer.status == 200 and not answer.failure else []
         host.robots = robots
-        if robots.available:
+        if not robots.unavailable:
             await _sitemaps(crawler, host, robots)
 
 
@@ -42,7 +42,7 @@ async def _robots(crawler: "Crawler", host: Host) -> Robots:
     if answer.failure == "too_large":  # the part that was read counts (RFC 9309, 2.5)
         pass
     elif answer.failure or answer.status >= 500 or answer.status in (0, 429):
-        return unavailable(agent)
+        return unavailable(agent, "address" if answer.failure == "address" else "robots_unavailable")
     elif answer.status != 200:
         return no_rules(agent)
     store_robots(crawler.robots_folder, host.origin, answer.payload)

@@ -12,19 +12,19 @@ from protego import Protego
 
 @dataclass
 class Robots:
-    """The rules of one host. ``available`` is False where they could not be had (then nothing may be fetched)."""
+    """The rules of one host. ``unavailable`` is the fate of its URLs where they could not be had; else it is empty."""
 
     rules: Protego
     agent: str
     ai_agents: tuple[str, ...] = ()  # those that the file names; for all others the rules are ours
-    available: bool = True
+    unavailable: str = ""
     text: bytes = b""
     sitemaps: tuple[str, ...] = field(default=())
     delay_seconds: float = 0.0
 
     def allows(self, url: str) -> bool:
         """Whether our agent may fetch the URL."""
-        return self.available and bool(self.rules.can_fetch(url, self.agent))
+        return not self.unavailable and bool(self.rules.can_fetch(url, self.agent))
 
     def forbids_ai(self, url: str) -> bool:
         """Whether a known AI agent that the file names may not fetch the URL."""
@@ -56,6 +56,6 @@ def no_rules(agent: str) -> Robots:
     return Robots(Protego.parse(""), agent)
 
 
-def unavailable(agent: str) -> Robots:
-    """It could not be had: nothing is allowed."""
-    return Robots(Protego.parse(""), agent, available=False)
+def unavailable(agent: str, fate: str) -> Robots:
+    """It could not be had: nothing is allowed, and ``fate`` is what the ledger says of every URL."""
+    return Robots(Protego.parse(""), agent, unavailable=fate)

@@ -8,11 +8,11 @@ import asyncio
 import shutil
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from llm_assets.core import embedded
 from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.identity import library_version
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.core.report import Report
@@ -88,7 +88,8 @@ def _fetch(
     writer = WarcWriter(out.files, config.warc_bytes, warc_info(config.user_agent), created)
     books = Books(out.partition, config.source_kinds)
     addresses = Addresses(config.allow_private_hosts, pinned)
-    client = Client(addresses, config.user_agent, config.limits.timeout_seconds, config.limits.max_payload_bytes)
+    limits = config.limits
+    client = Client(addresses, config.user_agent, limits.timeout_seconds, limits.max_payload_bytes, limits.connections)
     crawler = Crawler(
         config,
         client,
@@ -116,7 +117,7 @@ def _fetch(
 def warc_info(user_agent: str) -> dict[str, str]:
     """The fields of a warcinfo record."""
     return {
-        "software": f"llm_assets/{version('llm_assets')}",
+        "software": f"llm_assets/{library_version('llm_assets')}",
         "format": "WARC File Format 1.1",
         "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
         "http-header-user-agent": user_agent,

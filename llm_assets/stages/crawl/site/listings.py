@@ -16,7 +16,7 @@ ROBOTS = {
 User-agent: *
 Disallow: /private/
 Allow: /private/press-kit
-Disallow: /*/search
+Disallow: /*/search?
 
 User-agent: GPTBot
 User-agent: CCBot

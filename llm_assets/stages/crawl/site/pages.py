@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from llm_assets.core import embedded
 from llm_assets.core.embedded import Article
+from llm_assets.core.errors import InputError
 from llm_assets.stages.crawl.site import listings
 from llm_assets.stages.crawl.site.images import image
 from llm_assets.stages.crawl.site.plan import FIRST, MIRROR, PRESS, WIKI, Plan, draw
@@ -29,6 +30,9 @@ class Site:
     """One snapshot of the three hosts."""
 
     def __init__(self, plan: Plan) -> None:
+        if not plan.articles:
+            asked = ", ".join(plan.config.articles)
+            raise InputError(f"raw_crawl.site.articles asks for {asked}, but there are no such articles on this machine")
         self.plan = plan
         self.articles = {(a.lang, a.slug): a for a in plan.articles}
         self.mirrored = {(a.lang, a.slug): a for a in plan.chosen("mirror", plan.config.mirror_share)}
