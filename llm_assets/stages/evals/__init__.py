@@ -25,7 +25,16 @@ SPECS: tuple[AssetSpec, ...] = (
         ),
         gates="llm_assets.stages.evals.report:gates",
         gate_names=("all_answered", "no_nan", "suite_untouched", "claims_hold"),
-        code=("llm_assets.core.statistics", "llm_assets.lm.chat", "llm_assets.lm.generation", "llm_assets.lm.tokenizer"),
+        code=(
+            "llm_assets.core.statistics",
+            "llm_assets.lm.chat",
+            "llm_assets.lm.generation",
+            "llm_assets.lm.tokenizer",
+            *(
+                f"llm_assets.stages.evals.{name}"
+                for name in ("answers", "baselines", "choices", "figures", "metrics", "page", "results", "reward")
+            ),
+        ),
         libraries=("torch", "transformers", "tokenizers", "sacrebleu", "rouge-score"),
         process=True,
     ),

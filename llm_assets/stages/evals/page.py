@@ -61,7 +61,7 @@ def claim_sentence(claim: Data) -> str:
     low, high = claim["interval"]
     return (
         f"{claim['statement']}: {verdict} ({number(claim['value'])} against {number(claim['against'])}, "
-        f"95 % interval {number(low)} to {number(high)}, {claim['items']} items)"
+        f"95 % interval {number(low)} to {number(high)}; {claim['note']})"
     )
 
 
@@ -75,6 +75,7 @@ def claim_row(claim: Data) -> dict[str, Any]:
         "against": round(claim["against"], 4),
         "interval": f"{low:.4f} … {high:.4f}",
         "verdict": verdict,
+        "note": claim["note"],
     }
 
 
@@ -114,7 +115,7 @@ def _task_table(by_name: Data) -> tuple[list[str], Rows]:
 
 def _claims_table(data: Data) -> tuple[list[str], Rows]:
     rows = [[str(value) for value in claim_row(claim).values()] for claim in data["claims"]]
-    return ["claim", "value", "against", "95 % interval", "verdict"], rows
+    return ["claim", "value", "against", "95 % interval", "verdict", "beside it"], rows
 
 
 def _comparison_table(data: Data) -> tuple[list[str], Rows]:

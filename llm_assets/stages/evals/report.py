@@ -173,7 +173,7 @@ def _report(data: Mapping[str, Any], samples: list[dict[str, Any]], plots: dict[
     shown = samples[0] if samples else None
     return Report(
         counts={f"items_{task}": n for task, n in data["items"].items()},
-        metrics={**headline, **{f"claim_{claim['name']}": claim["passed"] for claim in data["claims"]}},
+        metrics={**headline, "claims": data["claims"]},
         plots=plots,
         tables={"claims": [page.claim_row(claim) for claim in data["claims"]], "figures": page.figure_rows(data)},
         samples={LABELS[name]: f"{shown['prompt']}\n→ {text}" for name, text in shown["answers"].items()} if shown else {},

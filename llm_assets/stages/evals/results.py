@@ -4,10 +4,12 @@ Pure arithmetic over texts and numbers, no model: what ``results.json`` holds ca
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from llm_assets.core.claims import Claim
 from llm_assets.core.recipe.evaluation import EvalReportConfig
 from llm_assets.core.statistics import paired_bootstrap
 from llm_assets.stages.evals import metrics
@@ -104,7 +106,7 @@ def comparisons(scores: Scores, config: EvalReportConfig) -> list[dict[str, Any]
 
 
 def claims(figures: Mapping[str, Any], scores: Scores, config: EvalReportConfig) -> list[dict[str, Any]]:
-    """What the project says was learned, each with the numbers that decide it.
+    """What the project says was learned, each with the numbers that decide it and the baselines beside it.
 
     ``interval`` is the 95 % interval of the paired difference ``value − against`` (for the last claim: SFT's own interval), and
     the claim holds when it lies above 0 (when ``value`` isn't below its low end). ``applies`` is false where the suite has
@@ -115,39 +117,46 @@ def claims(figures: Mapping[str, Any], scores: Scores, config: EvalReportConfig)
         _above("sft_topic_accuracy", "SFT topic accuracy > majority class", ("topic", "majority"), scores, config),
         _kept(figures),
     ]
-    for claim in found:
-        claim["applies"] = claim["items"] >= config.min_claim_items
-    return found
+    beside = [("describe", "rougeL", ("first_sentence", "definition")), ("topic", "accuracy", ("naive_bayes",)), None]
+    rows = []
+    for (claim, items), rules in zip(found, beside, strict=True):
+        notes = [f"{items} items"]
+        if rules is not None:
+            task, metric, names = rules
+            notes += [f"{LABELS[name]} {figures[task][name][metric]['value']:.3f}" for name in names]
+        applies = items >= config.min_claim_items
+        if not applies:
+            notes[0] += f", too few to tell: {config.min_claim_items} are needed"
+        rows.append({**replace(claim, applies=applies, note="; ".join(notes)).row(), "items": items})
+    return rows
 
 
-def _above(name: str, statement: str, where: tuple[str, str], scores: Scores, config: EvalReportConfig) -> dict[str, Any]:
+def _above(name: str, statement: str, where: tuple[str, str], scores: Scores, config: EvalReportConfig) -> tuple[Claim, int]:
     task, against = where
     mine, other = scores[task]["sft_model"], scores[task][against]
-    difference, low, high = paired_bootstrap(mine, other, config.seed, config.resamples)
-    return {
-        "name": name,
-        "statement": statement,
-        "value": sum(mine) / len(mine),
-        "against": sum(other) / len(other),
-        "difference": difference,
-        "interval": [low, high],
-        "passed": low > 0,
-        "items": len(mine),
-    }
+    _, low, high = paired_bootstrap(mine, other, config.seed, config.resamples)
+    claim = Claim(
+        name=name,
+        statement=statement,
+        value=sum(mine) / len(mine),
+        against=sum(other) / len(other),
+        passed=low > 0,
+        interval=(low, high),
+    )
+    return claim, len(mine)
 
 
-def _kept(figures: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(figures: Mapping[str, Any]) -> tuple[Claim, int]:
     before, after = figures["describe"]["sft_model"]["rougeL"], figures["describe"]["rlhf_model"]["rougeL"]
-    return {
-        "name": "rlhf_keeps_rouge_l",
-        "statement": "RLHF ROUGE-L is not below SFT's 95 % interval",
-        "value": after["value"],
-        "against": before["value"],
-        "difference": after["value"] - before["value"],
-        "interval": [before["low"], before["high"]],
-        "passed": after["value"] >= before["low"],
-        "items": after["items"],
-    }
+    claim = Claim(
+        name="rlhf_keeps_rouge_l",
+        statement="RLHF ROUGE-L is not below SFT's 95 % interval",
+        value=after["value"],
+        against=before["value"],
+        passed=after["value"] >= before["low"],
+        interval=(before["low"], before["high"]),
+    )
+    return claim, after["items"]
 
 
 def answers_frame(tasks: Tasks, subjects: Mapping[str, Answers], scores: Scores) -> pl.DataFrame:

@@ -9,7 +9,7 @@ SPECS: tuple[AssetSpec, ...] = (
         inputs=(Input("quantized_export"), Input("tokenizer")),
         gates="llm_assets.stages.serving.deployment:gates",
         gate_names=("answered", "key_required", "ids_identical", "answers_identical", "file_untouched"),
-        code=("llm_assets.lm.chat", "llm_assets.lm.tokenizer"),
+        code=("llm_assets.stages.serving", "llm_assets.lm.chat", "llm_assets.lm.tokenizer"),
         libraries=("xllamacpp", "tokenizers", "starlette"),
         process=True,
     ),

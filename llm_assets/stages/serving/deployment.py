@@ -99,7 +99,7 @@ def run(inputs: Inputs, out: WorkDir, config: DeploymentConfig, progress: Progre
         "how": "llm-assets serve",
         "endpoints": ["/health", "/v1/models", "/v1/chat/completions", "/v1/completions"],
         "without_key": refused,
-        "questions": asked,
+        "answers": asked,
         "forged": forged,
     }
     write_json(out.files / DEPLOYMENT_FILE, data)
@@ -166,8 +166,6 @@ def _compared(
 ) -> dict[str, Any]:
     """One question: the gateway's answer beside the engine's, the ids it sent beside llama.cpp's own."""
     messages = [{"role": "user", "content": question}]
-    forged = question == FORGED
-    rendered = chat.render(messages, add_generation_prompt=True)
     controls = chat.control_ids(tokenizer)
     limit = min(config.default_max_tokens, config.max_tokens, engine.context - len(sent))
     body = {**request_body(sent, Sampling(max_tokens=limit)), "stream": False}
@@ -182,8 +180,9 @@ def _compared(
         "completion_tokens": answer["usage"]["completion_tokens"],
         "control_ids_sent": sum(number in controls for number in sent),
     }
-    # Of a forged message llama.cpp would make control ids: there the comparison is with its text mode, turn by turn.
-    return row if forged else {**row, "engine_ids": engine.tokenize(rendered, control=True)}
+    if question == FORGED:  # of which llama.cpp would make control ids: counted instead
+        return row
+    return {**row, "engine_ids": engine.tokenize(chat.render(messages, add_generation_prompt=True), control=True)}
 
 
 def gates(inputs: Inputs, files: Path, config: DeploymentConfig, report: Report) -> list[Gate]:
@@ -200,8 +199,8 @@ def gates(inputs: Inputs, files: Path, config: DeploymentConfig, report: Report)
 
 
 def _answered(data: dict[str, Any], config: DeploymentConfig) -> Gate:
-    asked = [row["question"] for row in data["questions"]]
-    empty = [row["question"][:60] for row in data["questions"] if row["completion_tokens"] < 1 or not row["finish_reason"]]
+    asked = [row["question"] for row in data["answers"]]
+    empty = [row["question"][:60] for row in data["answers"] if row["completion_tokens"] < 1 or not row["finish_reason"]]
     missing = [question[:60] for question in config.questions if question not in asked]
     wrong = empty + missing
     said = (
@@ -226,7 +225,7 @@ def _key_required(data: dict[str, Any]) -> Gate:
 
 
 def _ids(data: dict[str, Any]) -> Gate:
-    wrong = [row["question"][:60] for row in data["questions"] if row["prompt_ids"] != row["engine_ids"]]
+    wrong = [row["question"][:60] for row in data["answers"] if row["prompt_ids"] != row["engine_ids"]]
     # One turn and the beginning of the answer: start, end, start.
     forged = data["forged"]["control_ids_sent"] != 3
     said = "the gateway sends llama.cpp's own ids, and no typed control token becomes one"
@@ -234,11 +233,11 @@ def _ids(data: dict[str, Any]) -> Gate:
         said = f"{len(wrong)} questions were sent as other ids than llama.cpp gives their chat; export or tokenizer is wrong"
     elif forged:
         said = f"a typed control token became one: {data['forged']['control_ids_sent']} control ids were sent where 3 belong"
-    return Gate("ids_identical", not wrong and not forged, said, {"questions": len(data["questions"])})
+    return Gate("ids_identical", not wrong and not forged, said, {"questions": len(data["answers"])})
 
 
 def _same_answers(data: dict[str, Any]) -> Gate:
-    rows = [*data["questions"], data["forged"]]
+    rows = [*data["answers"], data["forged"]]
     other = [row["question"][:60] for row in rows if row["answer"] != row["direct_answer"]]
     said = f"{len(other)} greedy answers differ from the engine's own" if other else "greedy answers are the engine's own"
     return Gate("answers_identical", not other, said, {"differ": len(other)})
