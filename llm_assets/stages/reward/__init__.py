@@ -16,4 +16,20 @@ SPECS: tuple[AssetSpec, ...] = (
         code=("llm_assets.core.prompts",),
         libraries=("polars",),
     ),
+    AssetSpec(
+        name="reward_model",
+        entry="llm_assets.stages.reward.model:run",
+        inputs=(Input("sft_model"), Input("preference_dataset")),
+        gates="llm_assets.stages.reward.model_gates:gates",
+        gate_names=("reward_pairs", "reward_above_baselines", "reward_above_chance", "reward_reloads"),
+        code=(
+            "llm_assets.core.statistics",
+            "llm_assets.lm.chat",
+            "llm_assets.lm.finetune",
+            "llm_assets.lm.model",
+            "llm_assets.lm.tokenizer",
+        ),
+        libraries=("torch", "transformers", "trl", "accelerate"),
+        process=True,
+    ),
 )

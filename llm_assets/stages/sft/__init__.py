@@ -22,4 +22,20 @@ SPECS: tuple[AssetSpec, ...] = (
         code=("llm_assets.core.prompts", "llm_assets.core.documents", "llm_assets.core.embedded"),
         libraries=("jupyterlab-language-pack-fr-FR", "polars"),
     ),
+    AssetSpec(
+        name="sft_model",
+        entry="llm_assets.stages.sft.model:run",
+        inputs=(Input("base_model"), Input("tokenizer"), Input("instruction_dataset")),
+        gates="llm_assets.stages.sft.model_gates:gates",
+        gate_names=("sft_trained_tokens", "sft_learned", "sft_lora_merge", "sft_loads"),
+        code=(
+            "llm_assets.lm.chat",
+            "llm_assets.lm.finetune",
+            "llm_assets.lm.generation",
+            "llm_assets.lm.model",
+            "llm_assets.lm.tokenizer",
+        ),
+        libraries=("torch", "transformers", "trl", "peft", "accelerate"),
+        process=True,
+    ),
 )
