@@ -55,7 +55,7 @@ def fate(found: Found, judgements: list[Judgement]) -> str:
 def _capture(found: Found, crawl: str, judgements: list[Judgement]) -> list[str]:
     doc = judgements[0].doc_id
     title = f"{crawl}: {fate(found, judgements)}"
-    about = f"  document {doc}, fetched {found.fetched.get(doc, 'at an unknown time')}" if doc else "  not fetched"
+    about = f"  document {doc}, fetched {found.fetched.get(doc, 'at an unknown time')}" if doc else "  nothing of it is stored"
     width = max(len(j.stage) for j in judgements)
     steps = [f"  {j.stage:<{width}}  {_verdict(found, j)}" for j in judgements]
     places = [
@@ -78,8 +78,12 @@ def _verdict(found: Found, judgement: Judgement) -> str:
 def _numbers(judgement: Judgement) -> str:
     if judgement.value is None:
         return ""
-    against = "" if judgement.threshold is None else f" against {judgement.threshold:g}"
-    return f" ({judgement.value:.6g}{against})"
+    against = "" if judgement.threshold is None else f" against {_number(judgement.threshold)}"
+    return f" ({_number(judgement.value)}{against})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 
 def _document(found: Found, doc: str) -> str:

@@ -39,7 +39,7 @@ _TABLES = {
 _DOC_ID = re.compile(r"[0-9a-f]{6,32}")
 _NEAREST = 5
 _ALIKE = 0.6  # difflib's own default for a close match
-_COMPARED = 2_000  # URLs that a query is compared with letter by letter
+_COMPARED = 1_000  # URLs that a query is compared with letter by letter: those that share most with it
 
 
 @dataclass(frozen=True)
@@ -262,10 +262,9 @@ def near_urls(query: str, urls: list[str]) -> list[str]:
     found = list(dict.fromkeys([*same, *holding]))[:_NEAREST]
     if found:
         return found
-    # the last part of the path tells pages apart; hosts and folders are much the same everywhere
-    words = set(_words(bare))
-    ranked = sorted(urls, key=lambda url: (-len(words & set(_words(_bare(url)))), abs(len(url) - len(query)), url))[:_COMPARED]
-    scored = sorted(((_likeness(bare, _bare(url)), url) for url in ranked), key=lambda s: (-s[0], s[1]))
+    wanted = _trigrams(bare)
+    shared = sorted(urls, key=lambda url: (-len(wanted & _trigrams(_bare(url))), len(url), url))[:_COMPARED]
+    scored = sorted(((_likeness(bare, _bare(url)), url) for url in shared), key=lambda s: (-s[0], s[1]))
     return [url for score, url in scored[:_NEAREST] if score >= _ALIKE]
 
 
@@ -280,5 +279,5 @@ def _bare(url: str) -> str:
     return re.sub(r"(/index\.html?|/)$", "", plain.split("#")[0])
 
 
-def _words(bare: str) -> list[str]:
-    return [word for word in re.split(r"[^a-z0-9]+", bare) if word]
+def _trigrams(bare: str) -> set[str]:
+    return {bare[place : place + 3] for place in range(len(bare) - 2)}
