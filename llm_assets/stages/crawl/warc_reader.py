@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_assets.core.errors import InputError
 
-_CHUNK = 262_144
+_CHUNK = 65_536
 _MAX_HEAD = 65_536
 _GZIP = b"\x1f\x8b\x08"
 _VERSION = b"WARC/"
@@ -68,26 +68,46 @@ class _Source:
             self.buffer += part
             return bool(part)
         while self.at < len(self.data):
-            if self._stream.eof:
-                if self.data[self.at : self.at + 3] != _GZIP:
-                    if not any(self.data[self.at : self.at + 512]):  # zeros: padding of a block device
-                        return False
-                    raise _Damaged("bytes between gzip members")
-                self._stream = zlib.decompressobj(31)
-                if not self.buffer:
-                    self._member = self.at
-            try:
-                part = self.data[self.at : self.at + _CHUNK]
-                out = self._stream.decompress(part, 4 * _CHUNK)
-            except zlib.error as error:
-                raise _Damaged(str(error)) from error
-            rest = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
-            self.at += len(part) - len(rest)
-            if out:
-                self.buffer += out
+            if self._stream.eof and not self._next_member():
+                return False
+            if self._step():
                 return True
         self.cut = not self._stream.eof
         return False
+
+    def _next_member(self) -> bool:
+        """Open the gzip member that begins here; False where only padding follows."""
+        if self.data[self.at : self.at + 3] != _GZIP:
+            if not any(self.data[self.at : self.at + 512]):  # zeros: padding of a block device
+                return False
+            raise _Damaged("bytes between gzip members")
+        self._stream = zlib.decompressobj(31)
+        if not self.buffer:
+            self._member = self.at
+        return True
+
+    def _step(self) -> bool:
+        """Decompress a part of the current member, at most to its end; whether something came out."""
+        part = self.data[self.at : self.at + _CHUNK]
+        try:
+            out = self._stream.decompress(part, 4 * _CHUNK)
+        except zlib.error as error:
+            raise _Damaged(str(error)) from error
+        rest = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+        self.at += len(part) - len(rest)
+        self.buffer += out
+        return bool(out)
+
+    def settle(self) -> None:
+        """After a record: reach the checksum of the member that ends here, and look no further."""
+        while True:
+            self.buffer = self.buffer.lstrip(b"\r\n")
+            if self.buffer or not self.gzip or self._stream.eof:
+                return
+            if self.at >= len(self.data):
+                self.cut = True
+                return
+            self._step()
 
     def read(self, size: int) -> bytes:
         """``size`` bytes, fewer at the end of the file."""
@@ -109,7 +129,7 @@ class _Source:
         return passed
 
     def skip_blank(self) -> bool:
-        """Pass over line ends; False at the end of the file. Forces the checksum of a member that has ended."""
+        """Pass over line ends; False at the end of the file."""
         while True:
             self.buffer = self.buffer.lstrip(b"\r\n")
             if self.buffer:
@@ -185,6 +205,8 @@ def _records(source: _Source, max_block_bytes: int) -> Iterator[Record]:
             start = source.offset
             headers = _parse(source.head())
             yield _finish(source, headers, start, max_block_bytes)
+            if source.cut:
+                return
         except EOFError:
             yield Record(headers, b"", start, "truncated", "the file ends inside a record's header")
             return
@@ -205,7 +227,7 @@ def _finish(source: _Source, headers: dict[str, str], start: int, max_block_byte
         missing = wanted - len(block) - source.skip(wanted - len(block))
     if missing:
         return Record(headers, block, start, "truncated", f"{missing} of {wanted} bytes are missing")
-    source.skip_blank()  # reaches the checksum of the member that ends here
+    source.settle()
     if source.cut:
         return Record(headers, block, start, "truncated", "the gzip member has no end")
     if wanted > max_block_bytes:
