@@ -1,5 +1,6 @@
 """A small store whose every document has a known fate: two crawls, one kept page of each kind of end."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from llm_assets.core.store import Store
 FIRST, SECOND = "wiki-2026-11", "wiki-2026-12"
 SITE = "https://site.example"
 RECIPE = "demo"
+STEPS = 100  # that the base model was trained for; an epoch has four
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -55,7 +57,7 @@ class Audited:
             found[folder.name] = [artefact for artefact in current if artefact]
         return Inputs(found, self.store.root)
 
-    def publish(self, asset: str, partition: str, write, inputs=(), counts=None, identity="") -> Artefact:
+    def publish(self, asset: str, partition: str, write, inputs=(), counts=None, identity="", metrics=None) -> Artefact:
         """Let ``write(files)`` fill a folder and make it the current artefact."""
         identity = identity or f"{asset[:4]}{len(partition)}{partition[-1]}"
         files = self.store.folder(asset, partition, identity)
@@ -73,6 +75,7 @@ class Audited:
             inputs=entries,
             files={"a": FileEntry(bytes=3, sha256="00"), "b": FileEntry(bytes=4, sha256="11")},
             counts=counts or {},
+            metrics=metrics or {},
             started_at=START.isoformat(),
             recipe=RECIPE,
         ).save(files)
@@ -82,6 +85,10 @@ class Audited:
 
     def of(self, asset: str) -> list[Artefact]:
         return self.inputs().many(asset)
+
+    def copy(self, asset: str, partition: str, target: Path) -> None:
+        """The files of a current artefact."""
+        shutil.copytree(self.store.current(asset, partition).files, target, dirs_exist_ok=True)
 
     def raw(self) -> None:
         for number, crawl in enumerate(PAGES):
@@ -229,13 +236,23 @@ class Audited:
         def write(files: Path) -> None:
             write_ledger(files, ledger_frame(rows))
             pl.concat(frames).write_parquet(files / "documents.parquet")
-            write_json(files / "mix.json", {"crawls": [], "missing": []})
+            write_json(files / "mix.json", {"separator_id": 0, "vocab_size": 32})
 
         self.publish("training_mix", "all", write, sources)
 
     def models(self) -> None:
-        base = self.publish("base_model", "all", lambda files: None, self.of("training_mix"))
+        base = self.base()
         # the SFT model read an earlier base model, which readers no longer see
         old = Artefact("base_model", "all", "before", base.files)
         self.publish("sft_model", "all", lambda files: None, [old])
         self.publish("quantized_export", "all", lambda files: None, self.of("sft_model"))
+
+    def base(self, steps=STEPS, identity="", length=4, rows=2) -> Artefact:
+        """A base model that read the first ``steps`` batches of ``rows`` windows of ``length`` tokens."""
+        mix = self.store.current("training_mix")
+        order = {"mix": mix.ref, "split": "train", "sequence_length": length, "batch_rows": rows, "seed": 1, "steps": 99}
+
+        def write(files: Path) -> None:
+            write_json(files / "data_order.json", order)
+
+        return self.publish("base_model", "all", write, [mix], metrics={"best_step": steps}, identity=identity)

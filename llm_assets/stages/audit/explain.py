@@ -7,7 +7,9 @@ from pathlib import Path
 
 from llm_assets.core.store import Store
 from llm_assets.stages.audit.lookup import Found, Judgement, current_inputs, look_up
+from llm_assets.stages.audit.reading import Use
 
+_STEPS = 10  # steps shown of those that read a page
 _LONGEST = 300  # characters of anything that a page or a server said
 
 
@@ -92,15 +94,29 @@ def _document(found: Found, doc: str) -> str:
 
 
 def _read_by(found: Found) -> list[str]:
-    if not found.uses:
-        return ["", "No model was trained on it."]
-    lines = ["", "Models trained on it:"]
-    for use in found.uses:
-        through = f", through {' and '.join(use.through)}" if use.through else ""
-        rows = "row" if use.rows == 1 else "rows"
-        times = f", {use.readings} readings a pass" if use.readings != use.rows else ""
-        lines.append(f"  {use.model}: {use.rows} {rows} of {use.data}{times}{through}")
+    read = [use for use in found.uses if use.read]
+    unread = [use for use in found.uses if not use.read]
+    lines = ["", "Models trained on it:" if read else "No model was trained on it."]
+    lines += [f"  {use.model}: {_use(use)}" for use in read]
+    if unread:
+        lines.append("In the data, but the training ended before it came to it:")
+        lines += [f"  {use.model}: {_use(use)}" for use in unread]
     return lines
+
+
+def _use(use: Use) -> str:
+    parts = [f"{use.rows} {'row' if use.rows == 1 else 'rows'} of {use.data}"]
+    if use.readings != use.rows:
+        parts.append(f"{use.readings} readings a pass")
+    if use.steps:
+        shown = ", ".join(f"{step:,}" for step in use.steps[:_STEPS])
+        more = f" and {len(use.steps) - _STEPS:,} more" if len(use.steps) > _STEPS else ""
+        parts.append(f"read in step{'s' * (len(use.steps) > 1)} {shown}{more} (counted from 0)")
+    elif use.steps is None and use.data.startswith("training_mix/"):
+        parts.append("steps unknown: the model's data order or the token shards are not in the store")
+    if use.through:
+        parts.append(f"through {' and '.join(use.through)}")
+    return ", ".join(parts)
 
 
 def _plain(text: str) -> str:

@@ -1,14 +1,9 @@
-"""Finds one page in everything that was ever made of it: ledgers of all stages and crawls, token shards, training data, models.
-
-Reads the current artefacts; where a model was made of artefacts that are no longer current, those too, as long as the store has
-them.
-"""
+"""Finds one page in everything that was made of it: the ledgers of all stages and crawls, token shards, models."""
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from pathlib import Path
 
 import polars as pl
 
@@ -16,8 +11,8 @@ from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.documents import canonical_url
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import LEDGER, LEDGER_FILE
-from llm_assets.core.manifest import MANIFEST_FILE, Manifest
 from llm_assets.core.store import Store
+from llm_assets.stages.audit.reading import MODELS, Reading, Use
 
 # in the order in which a document meets them
 STAGES = (
@@ -29,13 +24,6 @@ STAGES = (
     "training_mix",
     "image_dataset",
 )
-MODELS = ("base_model", "sft_model", "reward_model", "rlhf_model", "quantized_export")
-# the table of each data artefact that a training reads, and by which it is told what was trained on
-_TABLES = {
-    "training_mix": "documents.parquet",
-    "instruction_dataset": "train.parquet",
-    "preference_dataset": "train.parquet",
-}
 _DOC_ID = re.compile(r"[0-9a-f]{6,32}")
 _NEAREST = 5
 _ALIKE = 0.6  # difflib's own default for a close match
@@ -67,18 +55,6 @@ class Tokens:
     shard: int
     start: int
     length: int
-
-
-@dataclass(frozen=True)
-class Use:
-    """A model that was trained on a document: from which data, in how many rows, through which models (nearest first)."""
-
-    model: str
-    doc_id: str
-    data: str
-    rows: int
-    readings: int  # how often one pass reads it
-    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +105,7 @@ def look_up(inputs: Inputs, query: str) -> Found:
     related = {j.related_doc for j in judgements if j.related_doc} | {*found.replaced_by.values(), *found.same_content.values()}
     found.addresses.update(_addresses(ledgers, related))
     found.tokens.extend(_tokens(inputs, found.documents))
-    found.uses.extend(_uses(inputs, found.documents))
+    found.uses.extend(Reading(inputs, found.documents).uses())
     return found
 
 
@@ -201,46 +177,6 @@ def _tokens(inputs: Inputs, documents: list[str]) -> Iterator[Tokens]:
         table = pl.scan_parquet(artefact.file("documents.parquet")).filter(pl.col("doc_id").is_in(documents))
         for doc, *place in table.select("doc_id", "shard", "start", "length").collect().iter_rows():
             yield Tokens(doc, artefact.ref, *place)
-
-
-def _uses(inputs: Inputs, documents: list[str]) -> Iterator[Use]:
-    tables: dict[str, list[tuple[str, int, int]]] = {}
-    for model in (artefact for asset in MODELS for artefact in inputs.many(asset)):
-        for data, through in _data_of(inputs, model.ref, model.files, ()):
-            if data not in tables:
-                tables[data] = list(_readings(inputs.resolve(data) / _TABLES[data.partition("/")[0]], documents))
-            for doc, rows, readings in tables[data]:
-                yield Use(model.ref, doc, data, rows, readings, through)
-
-
-def _data_of(inputs: Inputs, ref: str, files: Path, through: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The data artefacts that a model was trained on, its own first, with the models between."""
-    read = [f"{entry.asset}/{entry.partition}/{entry.identity}" for entry in Manifest.load(files).inputs]
-    present = [(name, _folder(inputs, name)) for name in read]
-    for name, folder in present:
-        if folder is not None and name.partition("/")[0] in _TABLES:
-            yield name, through
-    for name, folder in present:
-        if folder is not None and name.partition("/")[0] in MODELS:
-            yield from _data_of(inputs, name, folder, (*through, name))
-
-
-def _folder(inputs: Inputs, ref: str) -> Path | None:
-    """The folder of an artefact, None where the store no longer has it."""
-    for artefact in (a for artefacts in inputs.artefacts.values() for a in artefacts):
-        if artefact.ref == ref:
-            return artefact.files
-    folder = inputs.store / ref if inputs.store is not None else None
-    return folder if folder is not None and (folder / MANIFEST_FILE).exists() else None
-
-
-def _readings(table: Path, documents: list[str]) -> Iterator[tuple[str, int, int]]:
-    """(doc_id, rows, readings of one pass) of a training table; held-out rows of a mix are not read by a training."""
-    mine = pl.read_parquet(table).filter(pl.col("doc_id").is_in(documents))
-    if "split" in mine.columns:
-        mine = mine.filter(pl.col("split") == "train")
-    readings = pl.col("epochs").sum() if "epochs" in mine.columns else pl.len()
-    yield from mine.group_by("doc_id", maintain_order=True).agg(pl.len(), readings.alias("readings")).iter_rows()
 
 
 def _not_met(ledgers: list[tuple[Artefact, pl.LazyFrame]], query: str) -> str:

@@ -1,11 +1,15 @@
 """The fate of a page, told from the ledgers, mixes and manifests of a small store."""
 
+import shutil
+
 import polars as pl
 import pytest
 
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import InputError
+from llm_assets.core.jsonio import read_json
 from llm_assets.core.ledger import LEDGER_FILE, Verdict, ledger_frame, ledger_row
+from llm_assets.lm.data import TokenStream
 from llm_assets.stages.audit.explain import explain, tell
 from llm_assets.stages.audit.lookup import current_inputs, look_up, near_urls
 from tests.support.audited import FIRST, RECIPE, SECOND, Audited, doc, url
@@ -83,9 +87,49 @@ def test_the_stages_stand_in_order_with_the_tokens(house):
 def test_the_models_that_read_it(house, inputs):
     found = look_up(inputs, url("kept"))
     (use,) = found.uses
-    mix = house.store.current("training_mix").ref
-    assert (use.model.split("/")[0], use.doc_id, use.data, use.rows, use.readings) == ("base_model", doc(1), mix, 1, 2)
-    assert f"base_model/all/{use.model.split('/')[2]}: 1 row of {mix}, 2 readings a pass" in tell(found)
+    mix, base = house.store.current("training_mix").ref, house.store.current("base_model").ref
+    assert (use.model, use.doc_id, use.data, use.rows, use.readings) == (base, doc(1), mix, 1, 2)
+    assert f"Models trained on it:\n  {base}: 1 row of {mix}, 2 readings a pass, read in steps " in tell(found)
+    assert f" and {len(use.steps) - 10} more (counted from 0)" in tell(found)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 9])
+def test_the_steps_are_those_whose_batches_hold_the_document(tmp_path, steps):
+    """Against the batches themselves, each way: no step too many, none too few, none after the weights that were kept."""
+    house = Audited(tmp_path)
+    base = house.base(steps=steps, identity="short")
+    order = read_json(base.files / "data_order.json")
+    mix = house.store.current("training_mix")
+    stream = TokenStream(mix, house.inputs(), "train", order["sequence_length"], order["batch_rows"], order["seed"])
+    held = [{span.doc_id for span in stream.documents(step)} for step in range(steps)]
+    for number, name in ((1, "kept"), (14, "changed"), (17, "new")):
+        (use,) = [use for use in look_up(current_inputs(house.store), url(name)).uses if use.doc_id == doc(number)]
+        assert use.steps == tuple(step for step in range(steps) if doc(number) in held[step])
+        assert use.read == any(doc(number) in docs for docs in held)
+
+
+def test_a_document_that_the_training_never_came_to_was_not_trained_on(tmp_path):
+    house = Audited(tmp_path)
+    house.base(steps=1, identity="one", length=1, rows=1)  # its one window of two tokens holds two documents at most
+    inputs = current_inputs(house.store)
+    read = {name: any(use.read for use in look_up(inputs, url(name)).uses) for name in ("kept", "changed", "new")}
+    unread = [name for name, was_read in read.items() if not was_read]
+    assert unread
+    text = explain(house.store.root, RECIPE, url(unread[0]))
+    assert "\nNo model was trained on it.\nIn the data, but the training ended before it came to it:\n  base_model" in text
+
+
+@pytest.mark.parametrize("gone", ["order", "tokens"])
+def test_steps_that_can_no_longer_be_told(tmp_path, gone):
+    house = Audited(tmp_path)
+    if gone == "order":
+        (house.store.current("base_model").files / "data_order.json").unlink()
+    else:
+        house.publish("tokenized_dataset", FIRST, lambda files: house.copy("tokenized_dataset", FIRST, files), identity="other")
+        shutil.rmtree(house.store.root / "tokenized_dataset" / FIRST / "toke121")
+    text = explain(house.store.root, RECIPE, url("kept"))
+    assert "Models trained on it:\n  base_model" in text
+    assert "steps unknown: the model's data order or the token shards are not in the store" in text
 
 
 @pytest.mark.parametrize("name", ["held", "short", "copy", "french", "private"])
@@ -111,7 +155,8 @@ def test_models_reach_the_document_through_others_even_when_those_are_no_longer_
     assert uses["sft_model/all/tuned", data.ref].rows == 2
     assert uses["rlhf_model/all/aligned", mix.ref].through == (sft.ref, first.ref)
     text = explain(house.store.root, RECIPE, url("kept"))
-    assert f"rlhf_model/all/aligned: 1 row of {mix.ref}, 2 readings a pass, through {sft.ref} and {first.ref}" in text
+    assert f"rlhf_model/all/aligned: 1 row of {mix.ref}, 2 readings a pass, read in steps " in text
+    assert f"(counted from 0), through {sft.ref} and {first.ref}" in text
 
 
 @pytest.mark.parametrize(
