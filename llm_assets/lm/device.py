@@ -3,12 +3,16 @@
 A device that the recipe asks for and the machine has not is an error: falling back in silence would turn an hour into a week.
 """
 
+import ctypes
 import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from llm_assets.core.errors import DeviceError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -58,3 +62,18 @@ def autocast(device: torch.device, dtype_name: str) -> AbstractContextManager[ob
     if dtype is torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep large freed blocks instead of giving them back to the system after every operation.
+
+    A training step frees and takes the same megabytes hundreds of times; page faults were a fifth of its time on a CPU. For
+    processes of their own only: the setting holds until they end. Returns whether the C library took it.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):  # musl has no such knobs
+        return False
+    largest = 2**31 - 1
+    return bool(library.mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(library.mallopt(_M_TRIM_THRESHOLD, largest))
