@@ -7,6 +7,7 @@ same file.
 """
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,13 +69,14 @@ test_table.__test__ = False  # type: ignore[attr-defined]
 
 @contextmanager
 def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB in memory, in UTC, that never fetches an extension."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
-    finally:
-        connection.close()
+    """DuckDB in memory, in UTC, that never fetches an extension and spills where temporary files belong."""
+    with tempfile.TemporaryDirectory(prefix="llm_assets_sql_") as spill:  # its default is .tmp in the current folder
+        connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "temp_directory": spill})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
 
 
 def _views(

@@ -1,11 +1,15 @@
 """Building: sources with exactly the declared columns, errors with their line, tests that fail on doctored rows."""
 
+import tempfile
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import StoreError
 from llm_assets.core.jsonio import write_json
+from llm_assets.sql.build import connect
 from llm_assets.sql.build import test_table as judge
 from llm_assets.sql.checks import gate_names
 from llm_assets.sql.errors import SqlError
@@ -249,3 +253,16 @@ def test_lineage_that_cannot_be_read_says_so(tmp_path):
     project = make(tmp_path / "p", {"m": ("select n from {{ source('pages', 'shards/*.parquet') }} where (", ["n"], "", "")})
     with pytest.raises(SqlError, match="marts/m.sql: its lineage can't be read"):
         column_lineage(project, "m")
+
+
+def test_lineage_of_what_is_no_select(tmp_path):
+    project = make(tmp_path / "p", {"m": ("describe select 1 as n", ["n"], "", "")})
+    with pytest.raises(SqlError, match="marts/m.sql: "):
+        column_lineage(project, "m")
+
+
+def test_what_is_spilled_goes_to_the_temporary_folder():
+    with connect() as connection:
+        (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+        assert folder.startswith(tempfile.gettempdir())
+    assert not Path(folder).exists()

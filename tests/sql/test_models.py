@@ -89,6 +89,19 @@ def test_each_document_has_its_fate(tables):
     assert rows[FIRST, "kept"]["fetched_at"] == datetime(2026, 11, 1, 0, 0, 1, tzinfo=UTC)
 
 
+def test_images_and_replaced_pages_before_a_mix_is_made(project, tmp_path):
+    house = Audited(tmp_path / "store")
+    house.ledger("image_dataset", FIRST, {"flag.png": 8}, {}, "raw_crawl")
+    sources = {asset: found for asset, found in house.inputs().artefacts.items() if asset != "training_mix"}
+    tables, results = build_all(project, sources, tmp_path / "tables")
+    fates = {(r["crawl"], r["url"].removeprefix(url(""))): r for r in tables["document_fate"].iter_rows(named=True)}
+    assert (fates[FIRST, "flag.png"]["fate"], fates[FIRST, "flag.png"]["stage"]) == ("image kept", "image_dataset")
+    assert fates[FIRST, "changed"]["fate"] == "superseded"
+    assert fates[FIRST, "changed"]["related_doc"] == doc(14)
+    assert fates[SECOND, "new"]["fate"] == "waiting"
+    assert all(gate.passed for gate in results["document_fate"].tests)
+
+
 def test_the_funnel_counts_each_stage(tables):
     counts = {(r["crawl"], r["stage"]): (r["documents_in"], r["kept"]) for r in tables["funnel"].iter_rows(named=True)}
     assert counts[FIRST, "raw_crawl"] == (8, 7)

@@ -60,6 +60,17 @@ def test_each_page_has_its_sentence_in_each_crawl(house, name, expected):
     assert fates(house, url(name)) == expected
 
 
+def test_images_and_replaced_pages_before_a_mix_is_made(tmp_path):
+    house = Audited(tmp_path)
+    house.ledger("image_dataset", FIRST, {"flag.png": 8}, {}, "raw_crawl")
+    shutil.rmtree(tmp_path / "training_mix")
+    assert fates(house, url("flag.png")) == {FIRST: "kept as an image"}
+    assert fates(house, url("changed")) == {
+        FIRST: f"replaced by {url('changed')} ({doc(14)})",
+        SECOND: "kept by tokenized_dataset; no later stage has judged it",
+    }
+
+
 def test_another_spelling_of_the_address_finds_the_page(house):
     assert fates(house, "HTTPS://site.example:443/kept?utm_source=x#top") == fates(house, url("kept"))
 
