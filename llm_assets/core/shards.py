@@ -1,0 +1,53 @@
+"""Shards: how rows with texts are written, and how a list of documents is cut into shards.
+
+Texts are long, so row groups are cut by bytes, not by rows: a reader never has to hold more than one group, and no
+chunk comes near the 2 GiB at which 32-bit offsets wrap (case B51). Files appear by rename: whole or not at all.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+GROUP_BYTES = 32 * 2**20  # of the texts in a row group; the peak of a reader is a small multiple of it
+
+
+def shard_name(rank: int) -> str:
+    """``00000.parquet`` and so on."""
+    return f"{rank:05d}.parquet"
+
+
+def write_shard(path: Path, frame: pl.DataFrame, schema: pl.Schema, text: str = "text") -> None:
+    """Write rows in the order given, with exactly the columns of ``schema``; ``text`` is the column that decides the size."""
+    frame = frame.select(schema.names()).cast(schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        frame.write_parquet(temporary, compression="zstd", row_group_size=group_rows(frame, text))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def group_rows(frame: pl.DataFrame, text: str = "text") -> int:
+    """Rows a group so that no group holds more than about ``GROUP_BYTES`` of text, however the sizes are spread."""
+    if not frame.height or text not in frame.columns:
+        return 65_536
+    largest: int = frame.select(pl.col(text).str.len_bytes().max().fill_null(0)).item()
+    return max(1, min(65_536, GROUP_BYTES // max(1, largest)))
+
+
+def cut(sizes: Sequence[int], rows: int, size: int) -> list[tuple[int, int]]:
+    """Cut a list into shards of at most ``rows`` rows and about ``size`` in all: (first, end) of each, at least one.
+
+    The cuts depend on the list alone, so shards are the same however many workers make them.
+    """
+    found: list[tuple[int, int]] = []
+    first = filled = 0
+    for place, value in enumerate(sizes):
+        if place > first and (place - first >= rows or filled + value > size):
+            found.append((first, place))
+            first, filled = place, 0
+        filled += value
+    return [*found, (first, len(sizes))]

@@ -1,0 +1,78 @@
+"""Shard steps: every rank once, errors told in their own words, a dead worker named, a killed run goes on."""
+
+import os
+import signal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from llm_assets.core.errors import InputError
+from llm_assets.core.progress import Recording, Silent
+from llm_assets.core.shards import cut, group_rows, write_shard
+from llm_assets.core.shardsteps import WorkerDied, run_shard_steps
+
+STEP = "tests.core.test_shardsteps:step"
+
+
+def step(arguments, rank):
+    """Marks its rank, or misbehaves as the arguments say, once."""
+    out = Path(arguments["out"])
+    if rank == arguments.get("bad"):
+        raise InputError("row 3 is odd; make it even")
+    if rank == arguments.get("breaks"):
+        raise KeyError("a fault of the step")
+    if rank == arguments.get("dies") and not (out / "died").exists():
+        (out / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open(out / f"{rank}.txt", "a") as handle:
+        handle.write("x")
+
+
+def run(tmp_path, progress=None, tasks=4, workers=2, **more):
+    run_shard_steps(STEP, {"out": str(tmp_path), **more}, tasks, tmp_path / "steps", progress or Silent(), workers=workers)
+
+
+def made(tmp_path):
+    return {int(path.stem): path.read_text() for path in tmp_path.glob("*.txt")}
+
+
+def test_every_rank_runs_once_and_a_finished_run_is_not_repeated(tmp_path):
+    progress = Recording()
+    run(tmp_path, progress)
+    run(tmp_path, progress)
+    assert made(tmp_path) == dict.fromkeys(range(4), "x")
+    assert progress.updates[-1][:3] == (4, 4, "shards")
+
+
+def test_a_killed_worker_is_named_and_the_next_run_goes_on(tmp_path):
+    """Case B18, first half: a rank that is done is not run again, the one that died is."""
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        run(tmp_path, workers=1, dies=2)
+    assert made(tmp_path) == {0: "x", 1: "x"}
+    run(tmp_path, workers=2, dies=2)
+    assert made(tmp_path) == dict.fromkeys(range(4), "x")
+
+
+def test_errors_keep_their_type_and_sentence(tmp_path):
+    with pytest.raises(InputError, match="row 3 is odd; make it even"):
+        run(tmp_path, bad=1)
+    with pytest.raises(RuntimeError, match="a fault of the step"):
+        run(tmp_path, breaks=1)
+
+
+def test_cuts_cover_the_list_and_keep_both_limits():
+    sizes = [5, 5, 5, 100, 1, 1, 1, 1]
+    cuts = cut(sizes, rows=3, size=12)
+    assert cuts == [(0, 2), (2, 3), (3, 4), (4, 7), (7, 8)]
+    assert cut([], 3, 12) == [(0, 0)]
+
+
+def test_row_groups_are_cut_by_bytes(tmp_path):
+    """Case B51: one long text makes groups short, and nothing is lost."""
+    frame = pl.DataFrame({"text": ["A" * (20 * 2**20), *["b"] * 9]})
+    assert group_rows(frame) == 1
+    assert group_rows(pl.DataFrame({"text": ["b"] * 9})) == 65_536
+    write_shard(tmp_path / "shards/00000.parquet", frame, pl.Schema({"text": pl.String}))
+    assert pl.read_parquet(tmp_path / "shards/00000.parquet").equals(frame)
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["00000.parquet"]
