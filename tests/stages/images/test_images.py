@@ -21,7 +21,7 @@ CONFIG = ImageDatasetConfig()
 
 
 def picture(width=120, height=80, seed=0):
-    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    image = Image.linear_gradient("L").resize((width, height)).point(lambda v: 40 + v * 3 // 5).convert("RGB")
     ImageDraw.Draw(image).ellipse([10 + seed * 7, 10, 50 + seed * 7, 50], fill=(250, 20, 20 + seed))
     return image
 

@@ -1,0 +1,125 @@
+"""The gates of ``cleaned_corpus``: enough kept, no rule run wild, personal data found on a labelled set, a sound table."""
+
+from pathlib import Path
+
+import polars as pl
+
+from llm_assets.core import expectations
+from llm_assets.core.artefact import Inputs
+from llm_assets.core.documents import CLEANED
+from llm_assets.core.errors import InputError
+from llm_assets.core.jsonio import canonical
+from llm_assets.core.ledger import LEDGER_FILE, ledger_counts
+from llm_assets.core.recipe.corpus import CleanedCorpusConfig
+from llm_assets.core.report import Gate, Report
+from llm_assets.stages.clean import pii
+
+_LABELLED = Path(__file__).with_name("personal_data.tsv")
+
+
+def labelled() -> list[tuple[str, str, str]]:
+    """The labelled rows ``(text, personal, kind)``: written for this project, with invented people."""
+    rows = []
+    for number, line in enumerate(_LABELLED.read_text("utf-8").splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        parts = line.split("\t")
+        if len(parts) != 3:
+            raise InputError(
+                f"{_LABELLED.name}, line {number}: three columns are needed (text, personal, kind), {len(parts)} found"
+            )
+        rows.append((parts[0], parts[1], parts[2]))
+    return rows
+
+
+def gates(inputs: Inputs, files: Path, config: CleanedCorpusConfig, report: Report) -> list[Gate]:
+    """All of them block."""
+    shards = sorted((files / "shards").glob("*.parquet"))
+    columns = ["doc_id", "url", "lang", "n_words", "n_bytes", "text"]
+    schema = pl.Schema({name: CLEANED[name] for name in columns})
+    frame = pl.concat([pl.read_parquet(path, columns=columns) for path in shards]) if shards else pl.DataFrame(schema=schema)
+    counts = ledger_counts(pl.read_parquet(files / LEDGER_FILE))
+    seen = counts["documents_in"]
+    share = counts["kept"] / seen if seen else 1.0
+    dropped = {key.removeprefix("dropped:"): n for key, n in counts.items() if key.startswith("dropped:")}
+    worst = max(dropped, key=lambda rule: dropped[rule]) if dropped else ""
+    worst_share = dropped[worst] / seen if worst else 0.0
+    return [
+        Gate(
+            "enough_kept",
+            share >= config.min_kept_share,
+            f"{counts['kept']} of {seen} pages kept ({share:.1%}), at least {config.min_kept_share:.0%} expected; "
+            f"most were dropped by {worst or 'no rule'}",
+            {"share_kept": share},
+        ),
+        Gate(
+            "no_rule_dominates",
+            worst_share <= config.max_rule_share,
+            f"{worst or 'no rule'} dropped {worst_share:.1%} of the pages, at most {config.max_rule_share:.0%} is allowed",
+            {"rule": worst, "share": worst_share},
+        ),
+        Gate(
+            "ledger_matches_shards",
+            frame.height == counts["kept"],
+            f"{frame.height} documents in the shards, {counts['kept']} kept in the ledger",
+        ),
+        _personal_data(config),
+        _no_personal_data_left(frame, config),
+        expectations.check(
+            "cleaned_table",
+            frame.select("doc_id", "url", "lang", "n_words", "n_bytes"),
+            [
+                ("expect_column_values_to_not_be_null", {"column": "doc_id"}),
+                ("expect_column_values_to_be_unique", {"column": "doc_id"}),
+                ("expect_column_values_to_not_be_null", {"column": "url"}),
+                ("expect_column_values_to_be_in_set", {"column": "lang", "value_set": config.language.languages}),
+                ("expect_column_values_to_be_between", {"column": "n_words", "min_value": config.gopher_quality.min_words}),
+                (
+                    "expect_column_values_to_be_between",
+                    {"column": "n_bytes", "min_value": 1, "max_value": config.max_text_bytes},
+                ),
+            ],
+        ),
+    ]
+
+
+def _personal_data(config: CleanedCorpusConfig) -> Gate:
+    limits = config.personal_data
+    found = pii.score(labelled(), limits.kinds)
+    good = found["recall"] >= limits.min_recall and found["precision"] >= limits.min_precision
+    return Gate(
+        "personal_data_rules",
+        good or not limits.enabled,
+        f"recall {found['recall']:.3f} (at least {limits.min_recall}), precision {found['precision']:.3f} "
+        f"(at least {limits.min_precision}) on {found['rows']:.0f} labelled lines",
+        found,
+    )
+
+
+def _no_personal_data_left(frame: pl.DataFrame, config: CleanedCorpusConfig) -> Gate:
+    """Every tenth document by id (hex digit 0 or 1 of 16 is an eighth): nothing more may be found."""
+    kinds = config.personal_data.kinds if config.personal_data.enabled else []
+    sample = frame.filter(pl.col("doc_id").str.head(1).is_in(["0", "1"]))
+    left = [row["doc_id"] for row in sample.iter_rows(named=True) if pii.replace(row["text"], kinds)[1]]
+    return Gate(
+        "no_personal_data_left",
+        not left,
+        f"{len(left)} of {sample.height} sampled documents still hold personal data that the rules find",
+        {"documents": left[:5]},
+    )
+
+
+def concerned(artefact: object, inputs: Inputs, config: CleanedCorpusConfig) -> str:
+    """Fingerprint of the tombstones for this crawl: only those that match its pages; no match, no new identity."""
+    from llm_assets.core.tombstones import Tombstones
+
+    stones = Tombstones.given(inputs)
+    if not stones:
+        return "none"
+    matched = set()
+    for path in inputs.one("extracted_pages").shards():
+        for url, doc_id in pl.read_parquet(path, columns=["url", "doc_id"]).iter_rows():
+            stone = stones.match(url=url, doc_id=doc_id)
+            if stone is not None:
+                matched.add(stone)
+    return canonical(sorted(matched)).decode() if matched else "none"

@@ -1,0 +1,174 @@
+"""Cleaning whole shards: every page has a fate, personal data goes, tombstones hold, gates refuse doctored corpora."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.documents import CLEANED, EXTRACTED
+from llm_assets.core.ledger import counts_add_up
+from llm_assets.core.progress import Silent
+from llm_assets.core.recipe.corpus import CleanedCorpusConfig, LanguageRules
+from llm_assets.core.tombstones import TOMBSTONES, TOMBSTONES_FILE, Tombstones
+from llm_assets.stages.clean import pii
+from llm_assets.stages.clean.gates import concerned, gates, labelled
+from llm_assets.stages.clean.language import identify
+from llm_assets.stages.clean.run import clean, run
+from llm_assets.stages.clean.standardise import standardise
+
+ENGLISH = (
+    "The old bridge of the town was built by {name} and it has stood for more than three hundred years with few repairs. {more}"
+)
+FRENCH = "Le vieux pont de la ville est construit en pierre et les habitants le traversent tous les jours avec des charrettes. {more}"
+SPANISH = (
+    "El viejo puente de la ciudad es de piedra y los vecinos lo cruzan todos los días con sus carros y sus animales de carga."
+)
+CONFIG = CleanedCorpusConfig(workers=1)
+
+
+def page(number, text, host="site.example"):
+    return {
+        **dict.fromkeys(EXTRACTED.names(), ""),
+        "doc_id": f"{number:032x}",
+        "url": f"http://{host}/{number}",
+        "canonical_url": f"http://{host}/{number}",
+        "host": host,
+        "fetched_at": datetime(2026, 11, 1, tzinfo=UTC),
+        "source_kind": "web",
+        "title": f"Page {number}",
+        "text": text,
+    }
+
+
+def pages():
+    rows = [page(n, ENGLISH.format(name=f"mason {n}", more=f"Its arch number {n} is low.")) for n in range(20)]
+    rows += [page(100 + n, FRENCH.format(more=f"Il a {n} arches.")) for n in range(5)]
+    rows += [page(200, SPANISH), page(201, "Login | Home"), page(202, ENGLISH.format(name="a.b@example.co.uk", more="Yes."))]
+    return pl.DataFrame(rows, schema=EXTRACTED, orient="row")
+
+
+@pytest.fixture
+def made(tmp_path):
+    source = tmp_path / "extracted" / "shards"
+    source.mkdir(parents=True)
+    frame = pages()
+    frame[:15].write_parquet(source / "00000.parquet")
+    frame[15:].write_parquet(source / "00001.parquet")
+    inputs = Inputs.of({"extracted_pages": [tmp_path / "extracted"]})
+    work = WorkDir.at(tmp_path / "work", "crawl", "cleaned_corpus")
+    return inputs, work, run(inputs, work, CONFIG, Silent())
+
+
+def test_every_page_has_a_fate_and_the_rest_is_clean(made):
+    _, work, report = made
+    assert counts_add_up(report.counts)
+    assert report.counts["documents_in"] == 28
+    assert report.counts["kept"] == 26
+    ledger = pl.read_parquet(work.files / "ledger.parquet")
+    spanish = ledger.filter(pl.col("doc_id") == f"{200:032x}").row(0, named=True)
+    assert (spanish["rule"], spanish["detail"]) == ("language", "es")
+    kept = pl.concat([pl.read_parquet(p) for p in sorted((work.files / "shards").glob("*.parquet"))])
+    assert kept.schema == CLEANED
+    assert report.metrics["documents_by_language"] == {"en": 21, "fr": 5}
+    replaced = kept.filter(pl.col("doc_id") == f"{202:032x}").row(0, named=True)
+    assert "email@example.com" in replaced["text"]
+    assert "a.b@" not in replaced["text"]
+    assert replaced["n_pii"] == 1
+
+
+def test_a_second_launch_gives_the_same_totals_and_files(made):
+    """Case B18: totals come from the shards, not from the statistics of the last launch."""
+    inputs, work, report = made
+    (work.files / "shards" / "00001.parquet").unlink()
+    for mark in (work.private / "steps").rglob("*00001*"):
+        if mark.is_file() and "completions" in mark.as_posix():
+            mark.unlink()
+    again = run(inputs, work, CONFIG, Silent())
+    assert again.counts == report.counts
+    assert again.metrics == report.metrics
+
+
+def test_gates_pass_and_refuse_doctored_corpora(made):
+    inputs, work, report = made
+    assert [g.message for g in gates(inputs, work.files, CONFIG, report) if not g.passed] == []
+    path = work.files / "shards" / "00001.parquet"
+    good = pl.read_parquet(path)
+
+    def refused(frame, config=CONFIG):
+        frame.write_parquet(path)
+        return {g.name for g in gates(inputs, work.files, config, report) if not g.passed}
+
+    assert refused(pl.concat([good, good[:1]])) == {"ledger_matches_shards", "cleaned_table"}
+    assert "cleaned_table" in refused(good.with_columns(lang=pl.lit("xx")))
+    assert "no_personal_data_left" in refused(good.with_columns(text=pl.lit("ask x@y.example.org now")))
+    assert "enough_kept" in refused(good, CleanedCorpusConfig(min_kept_share=0.99))
+    assert "no_rule_dominates" in refused(good, CleanedCorpusConfig(max_rule_share=0.01))
+
+
+def test_the_gate_on_personal_data_fails_when_a_kind_is_not_found(made, monkeypatch):
+    inputs, work, report = made
+    monkeypatch.setitem(pii.KINDS, "email", pii.Kind("email", pii.re.compile("nothing"), pii._always, "", pii.re.compile("@")))
+    assert "personal_data_rules" in {g.name for g in gates(inputs, work.files, CONFIG, report) if not g.passed}
+
+
+def test_tombstones_are_kept_out_by_url_and_host_and_name_themselves():
+    stones = Tombstones.of(
+        pl.DataFrame(
+            [("url", "http://site.example/3", "asked"), ("host", "gone.example", "asked")], schema=TOMBSTONES, orient="row"
+        )
+    )
+    frame = pl.concat([pages(), pl.DataFrame([page(900, SPANISH, "www.gone.example")], schema=EXTRACTED, orient="row")])
+    _, ledger = clean(frame, "crawl", CONFIG, stones)
+    dropped = ledger.filter(pl.col("rule") == "tombstone")
+    assert sorted(dropped["url"]) == ["http://site.example/3", "http://www.gone.example/900"]
+    assert "host: gone.example" in dropped["detail"].to_list()
+
+
+def test_only_tombstones_that_match_change_the_identity(made, tmp_path):
+    inputs, _, _ = made
+    extracted = inputs.one("extracted_pages").files
+
+    def fingerprint(*rows):
+        folder = tmp_path / f"stones{len(rows)}{rows}"[:60].replace("/", "_")
+        folder.mkdir(exist_ok=True)
+        pl.DataFrame(list(rows), schema=TOMBSTONES, orient="row").write_parquet(folder / TOMBSTONES_FILE)
+        with_stones = Inputs.of({"extracted_pages": [extracted], "tombstones": [folder]})
+        return concerned(None, with_stones, CONFIG)
+
+    assert fingerprint() == fingerprint(("host", "elsewhere.example", "x")) == "none"
+    assert fingerprint(("url", "http://site.example/1", "x")) != "none"
+
+
+def test_personal_data_of_the_case_list():
+    """Case B13: timestamps, versions and clauses stay; a card, an address and an IPv6 go."""
+    kinds = CONFIG.personal_data.kinds
+    for clean_text in ("ts=1700000000004 ok", "Chrome/120.0.6.99", "clause 5.1.2.1"):
+        assert pii.replace(clean_text, kinds) == (clean_text, [])
+    for text, kind in (("4111 1111 1111 1111", "card"), ("a.b@example.co.uk", "email"), ("2001:4860:4860::8888", "ipv6")):
+        assert pii.replace(text, kinds)[1] == [kind]
+
+
+def test_replacing_twice_changes_nothing_and_the_labelled_set_is_sound():
+    kinds = CONFIG.personal_data.kinds
+    for text, personal, kind in labelled():
+        assert personal in text
+        assert (kind in pii.KINDS) == bool(personal)
+        once = pii.replace(text, kinds)[0]
+        assert pii.replace(once, kinds) == (once, [])
+    assert pii.score(labelled(), kinds) == {"recall": 1.0, "precision": 1.0, "rows": 48.0}
+    assert pii.score(labelled(), ["email"])["recall"] == 1.0
+
+
+def test_language_is_asked_with_the_whole_text_and_short_texts_are_undetermined():
+    """Case B12: a first line in another language does not decide; capitals and short texts get no absurd label."""
+    rules = LanguageRules()
+    hungarian = "A régi híd a város közepén áll, és a lakók minden nap átmennek rajta a piacra.\n"
+    assert identify("Home | Login\n" + hungarian * 30, rules)[0] == "hu"
+    assert identify("PROJECT TAGGING CRITERIA", rules) == ("und", 0.0)
+    assert identify("", rules)[0] == "und"
+
+
+def test_one_spelling():
+    assert standardise("Cafe\u0301\u00a0\u2003x\r\n\r\n\r\n\r\n y\x00\ufeff ") == "Café x\n\ny"
+    assert standardise(standardise("a \u2028 b")) == standardise("a \u2028 b")
