@@ -8,7 +8,28 @@ from llm_assets.core.recipe.base import Section, execution
 
 
 class ExtractedPagesConfig(Section):
-    """HTML → text."""
+    """HTML → text: main content, metadata, opt-outs."""
+
+    honour_optouts: list[Literal["robots_ai", "noai", "tdm"]] = Field(
+        ["robots_ai", "noai", "tdm"], description="Signals that keep a page out; all are recorded by the crawl"
+    )
+    max_html_bytes: int = Field(8_000_000, ge=1, description="A larger page is dropped before it is parsed")
+    max_text_bytes: int = Field(
+        2_000_000, ge=1, description="UTF-8. A longer text is dropped: it is no page, and one row must never stall the writer"
+    )
+    max_cpu_seconds: float = Field(2.0, gt=0, description="Processor time of one page; the usual page takes a thousandth of it")
+    max_memory_mb: int = Field(2_048, ge=512, description="Address space of a parser process, MiB")
+    shard_documents: int = Field(1_000, ge=1, description="Pages a shard at most")
+    shard_bytes: int = Field(64_000_000, ge=1, description="Compressed bytes of the pages of a shard, about")
+    min_extracted_share: float = Field(
+        0.5, ge=0, le=1, description="Gate: pages that gave text, of those that came whole and did not opt out"
+    )
+    max_crash_share: float = Field(
+        0.01, ge=0, le=1, description="Gate: pages that ended the parser, by time, memory or a crash"
+    )
+    max_undecodable_share: float = Field(0.02, ge=0, le=1, description="Gate: pages that no charset decodes")
+    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are")
+    stall_seconds: float = execution(60.0, gt=0, description="A parser process that says nothing for so long is ended")
 
 
 class GopherQuality(Section):

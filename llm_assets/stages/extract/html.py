@@ -1,0 +1,128 @@
+"""One HTML page → its metadata and main text. Pure; runs in the parser process only, since the parser is native code."""
+
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import HTMLTree
+
+from llm_assets.core.documents import replace_surrogates
+from llm_assets.stages.extract.blocks import BULLET, LIST_LINK_SHARE, main_text, read_blocks
+
+_FURNITURE = "nav, header, footer, aside"
+_MAX_FIELD_CHARS = 2_000  # metadata longer than this is no title, description or address
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says of itself, and its main text; "" where it says nothing."""
+
+    title: str = ""
+    description: str = ""
+    section: str = ""
+    license: str = ""
+    html_lang: str = ""
+    rel_canonical: str = ""
+    text: str = ""
+    surrogates: int = 0  # lone surrogates replaced (case B14)
+
+
+def parse_html(html: str, url: str) -> Page:
+    """Metadata and main text. ``url`` resolves relative addresses. Raises what the parser raises."""
+    tree = HTMLTree.parse(html)
+    if tree.document is None or tree.body is None:
+        return Page()
+    metas = _metas(tree)
+    links = _links(tree, url)
+    head_title = " ".join((tree.title or "").split())
+    heading = _first_heading(tree)
+    _keep_lists(tree)
+    markup = extract_plain_text(
+        tree,
+        main_content=True,
+        preserve_formatting="minimal_html",
+        links=True,
+        alt_texts=False,
+        comments=False,
+        post_meta=False,
+    )
+    title = metas.get("og:title") or (heading if heading and heading in head_title else head_title) or heading
+    text, surrogates = replace_surrogates(main_text(read_blocks(markup), f"{title}\n{head_title}"))
+    root = tree.document.query_selector("html")
+    return Page(
+        title=_field(title),
+        description=_field(metas.get("description") or metas.get("og:description", "")),
+        section=_field(metas.get("article:section", "")),
+        license=_field(links.get("license", "")),
+        html_lang=_field((root.getattr("lang") or "") if root is not None else ""),
+        rel_canonical=_field(links.get("canonical", "")),
+        text=text,
+        surrogates=surrogates,
+    )
+
+
+def parse_plain(text: str) -> Page:
+    """A text/plain page: one spelling of line ends, nothing else."""
+    clean, surrogates = replace_surrogates(text.replace("\r\n", "\n").replace("\r", "\n").strip())
+    return Page(text=clean, surrogates=surrogates)
+
+
+def _field(value: str) -> str:
+    clean, _ = replace_surrogates(" ".join(value.split()))
+    return clean if len(clean) <= _MAX_FIELD_CHARS else ""
+
+
+def _metas(tree: HTMLTree) -> dict[str, str]:
+    """``name`` or ``property`` in lower case → content; the first that says something counts."""
+    found: dict[str, str] = {}
+    for meta in tree.document.query_selector_all("meta[content]"):
+        name = (meta.getattr("name") or meta.getattr("property") or "").lower()
+        content = (meta.getattr("content") or "").strip()
+        if name and content:
+            found.setdefault(name, content)
+    return found
+
+
+def _links(tree: HTMLTree, url: str) -> dict[str, str]:
+    """``rel`` → absolute address, for license and canonical."""
+    found: dict[str, str] = {}
+    for link in tree.document.query_selector_all("link[rel], a[rel]"):
+        for rel in (link.getattr("rel") or "").lower().split():
+            href = link.getattr("href") or ""
+            if rel in ("license", "canonical") and href:
+                found.setdefault(rel, _absolute(url, href))
+    return found
+
+
+def _absolute(url: str, href: str) -> str:
+    try:
+        return urljoin(url, href.strip())
+    except ValueError:  # "http://[broken"
+        return ""
+
+
+def _first_heading(tree: HTMLTree) -> str:
+    heading = tree.body.query_selector("h1")
+    return " ".join(heading.text.split()) if heading is not None else ""
+
+
+def _keep_lists(tree: HTMLTree) -> None:
+    """Make unordered lists that are text ordered ones, with a mark: the main-content heuristics drop every ``<ul>`` as navigation."""
+    for element in list(tree.body.get_elements_by_tag_name("ul")):
+        if element.closest(_FURNITURE) is not None:
+            continue
+        total = len(element.text)
+        linked = sum(len(link.text) for link in element.get_elements_by_tag_name("a"))
+        if not total or linked > LIST_LINK_SHARE * total or element.parent is None:
+            continue
+        ordered = tree.create_element("ol")
+        for child in list(element.child_nodes):
+            if child.tag == "li":
+                mark = tree.create_text_node(BULLET)
+                first = child.first_child
+                if first is None:
+                    child.append_child(mark)
+                else:
+                    child.insert_before(mark, first)
+            ordered.append_child(child)
+        element.parent.replace_child(ordered, element)

@@ -1,0 +1,174 @@
+"""``extracted_pages``: the page responses of one crawl as text and metadata, in shards; the ledger says why a page gave none.
+
+Pages are cut into shards by the index alone. Each shard is one step under datatrove's executor (``llm_assets.core.shardsteps``), which
+drives one parser process. A shard's rows and its part of the ledger are written whole; totals are read from these files.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from llm_assets.core import plots
+from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.documents import EXTRACTED
+from llm_assets.core.ledger import KEEP, LEDGER, Verdict, ledger_frame, ledger_row, write_ledger
+from llm_assets.core.progress import Progress
+from llm_assets.core.recipe.corpus import ExtractedPagesConfig
+from llm_assets.core.report import Report
+from llm_assets.core.shards import cut, shard_name, write_shard
+from llm_assets.core.shardsteps import run_shard_steps
+from llm_assets.stages.extract.supervisor import Supervisor
+
+# captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
+CAPTURES_FILE = "captures.parquet"
+CAPTURES = pl.Schema(
+    {
+        "doc_id": pl.String,
+        "payload_digest": pl.String,
+        "charset": pl.String,  # that decoded it
+        "charset_source": pl.String,  # bom | http | meta | utf-8 | detector
+        "rel_canonical": pl.String,  # the address that the page gives as its own; "" where none
+        "surrogates": pl.Int32,  # lone surrogates replaced
+    }
+)
+_PLANNED = "pages.parquet"
+_OK_STATUS = 299
+_LIMITS = ("max_cpu_seconds", "max_memory_mb", "max_html_bytes", "max_text_bytes")
+
+
+def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Progress) -> Report:
+    """The stage's entry: see the module."""
+    raw = inputs.one("raw_crawl")
+    pages = (
+        pl.read_parquet(raw.file("index.parquet"))
+        .filter((pl.col("kind") == "page") & (pl.col("record_type") == "response"))
+        .sort("warc_file", "offset")
+    )
+    pages.write_parquet(out.private / _PLANNED)
+    shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
+    arguments = {
+        "raw": str(raw.files),
+        "files": str(out.files),
+        "private": str(out.private),
+        "crawl": out.partition,
+        "config": config.model_dump(mode="json"),
+        "shards": shards,
+    }
+    entry = "llm_assets.stages.extract.run:shard"
+    run_shard_steps(entry, arguments, len(shards), out.private / "steps", progress, workers=config.workers)
+    return _collect(out)
+
+
+def shard(arguments: Mapping[str, Any], rank: int) -> None:
+    """Make one shard, in whatever process the executor chose."""
+    config = ExtractedPagesConfig.model_validate(arguments["config"])
+    private = Path(arguments["private"])
+    first, end = arguments["shards"][rank]
+    pages = pl.read_parquet(private / _PLANNED).slice(first, end - first)
+    texts, captures, ledger = extract(pages, Path(arguments["raw"]), arguments["crawl"], config, private / f"parser-{rank}.log")
+    write_shard(private / "captures" / shard_name(rank), captures, CAPTURES)
+    write_shard(private / "ledger" / shard_name(rank), ledger, LEDGER)
+    write_shard(Path(arguments["files"]) / "shards" / shard_name(rank), texts, EXTRACTED)
+
+
+def extract(
+    pages: pl.DataFrame, raw: Path, crawl: str, config: ExtractedPagesConfig, log: Path
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """(rows of EXTRACTED, rows of CAPTURES, ledger) for rows of a raw crawl's index, all page responses."""
+    verdicts: dict[str, Verdict] = {}
+    rows, captures = list[dict[str, Any]](), list[dict[str, Any]]()
+    wanted = []
+    for page in pages.iter_rows(named=True):
+        early = _early(page, config)
+        if early is None:
+            wanted.append(page)
+        else:
+            verdicts[page["doc_id"]] = early
+    limits = {name: getattr(config, name) for name in _LIMITS}
+    with Supervisor(limits, config.stall_seconds, log) as supervisor:
+        for page, found in zip(wanted, supervisor.answers([_job(page, raw) for page in wanted]), strict=True):
+            if "rule" in found:
+                verdict = Verdict(False, found["rule"], found["value"], found["threshold"], detail=found["detail"] or None)
+                verdicts[page["doc_id"]] = verdict
+            else:
+                rows.append({**page, **found, "host": urlsplit(page["canonical_url"]).hostname or ""})
+                captures.append({**page, **found})
+    ledger = [
+        ledger_row(crawl, "extracted_pages", doc, url, verdicts.get(doc, KEEP))
+        for doc, url in pages["doc_id", "url"].iter_rows()
+    ]
+    return _frame(rows, EXTRACTED), _frame(captures, CAPTURES), ledger_frame(ledger)
+
+
+def _frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    return pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema=schema, orient="row")
+
+
+def _early(page: dict[str, Any], config: ExtractedPagesConfig) -> Verdict | None:
+    """What the index alone decides."""
+    for signal in config.honour_optouts:
+        if page[f"optout_{signal}"]:
+            return Verdict(False, f"optout_{signal}")
+    if page["truncated"]:
+        return Verdict(False, "truncated", detail="the record ends early")
+    if page["status"] is not None and not 200 <= page["status"] <= _OK_STATUS:
+        return Verdict(False, "http_status", float(page["status"]), float(_OK_STATUS))
+    return None
+
+
+def _job(page: dict[str, Any], raw: Path) -> dict[str, Any]:
+    return {
+        "path": str(raw / page["warc_file"]),
+        **{name: page[name] for name in ("offset", "length", "url", "content_type")},
+    }
+
+
+def _collect(out: WorkDir) -> Report:
+    """Join the parts, and count from what they hold."""
+    ledger = _parts(out.private / "ledger", LEDGER)
+    captures = _parts(out.private / "captures", CAPTURES)
+    captures.write_parquet(out.files / CAPTURES_FILE, compression="zstd")
+    counts = write_ledger(out.files, ledger)
+    columns = ["doc_id", "title", "description", "section", "license", "html_lang", "text"]
+    texts = _parts(out.files / "shards", EXTRACTED, columns)
+    chars = texts["text"].str.len_chars()
+    sizes = texts["text"].str.len_bytes()
+    (out.files / "plots").mkdir(exist_ok=True)
+    plots.histogram(out.files / "plots/lengths.png", chars.clip(0, 5_000).to_list(), title="Text a page", x="characters")
+    shown = {"Text a page": "plots/lengths.png"}
+    dropped = {key.removeprefix("dropped:"): count for key, count in counts.items() if key.startswith("dropped:")}
+    if dropped:
+        ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
+        path = out.files / "plots/dropped.png"
+        plots.bars(path, [rule for rule, _ in ordered], [n for _, n in ordered], title="Pages without text, by rule", x="pages")
+        shown["Pages without text"] = "plots/dropped.png"
+    filled = {
+        f"share_with_{name}": round(float((texts[name] != "").mean() or 0.0), 4)
+        for name in ("title", "description", "section", "license", "html_lang")
+    }
+    return Report(
+        counts=counts,
+        metrics={
+            "text_bytes": int(sizes.sum()),
+            "median_chars": float(chars.median() or 0.0),  # type: ignore[arg-type]
+            "surrogates_replaced": int(captures["surrogates"].sum()),
+            "shards": sum(1 for _ in (out.files / "shards").glob("*.parquet")),
+            **filled,
+        },
+        plots=shown,
+        tables={
+            "Charsets": captures.group_by("charset", "charset_source").len("pages").sort("pages", descending=True).to_dicts()
+        },
+        samples={
+            row["title"] or row["doc_id"]: row["text"][:500] for row in texts.sort("doc_id").head(3).iter_rows(named=True)
+        },
+    )
+
+
+def _parts(folder: Path, schema: pl.Schema, columns: list[str] | None = None) -> pl.DataFrame:
+    parts = [pl.read_parquet(path, columns=columns) for path in sorted(folder.glob("*.parquet"))]
+    wanted = pl.Schema({name: schema[name] for name in columns or schema.names()})
+    return pl.concat(parts) if parts else pl.DataFrame(schema=wanted)

@@ -1,0 +1,121 @@
+"""Keeps a parser process alive: a page that kills it, hangs it or runs out of its limits is one reject, and the batch goes on.
+
+Answers come in the order of the jobs, so the job without an answer is the one that the process died of. It is never tried again
+(case B10).
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from llm_assets.stages.extract.parser import rejected
+
+COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
+# Jobs sent ahead of their answers. They must fit a pipe (64 KiB on Linux) whole, or both ends could wait for each other; of a job
+# that is larger the address is left out, which then resolves no relative ones.
+_WINDOW, _JOB_BYTES = 16, 3_000
+
+
+class Supervisor:
+    """A parser process and its successors; use as a context manager.
+
+    ``limits``: ``max_cpu_seconds``, ``max_memory_mb``, ``max_html_bytes``, ``max_text_bytes``. ``stall_seconds``: longest wait for an
+    answer by the clock, against a process that sleeps. ``log``: file for what the processes print.
+    """
+
+    def __init__(self, limits: dict[str, Any], stall_seconds: float, log: Path, command: Sequence[str] = COMMAND) -> None:
+        self.limits = limits
+        self.stall_seconds = stall_seconds
+        self.deaths = 0
+        self._command = [*command, json.dumps(limits)]
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+
+    def __enter__(self) -> "Supervisor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def answers(self, jobs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The answer to each job, in order; see ``llm_assets.stages.extract.parser.answer``."""
+        sent = 0
+        for answered in range(len(jobs)):
+            if self._process is None:
+                self._start()
+                sent = answered
+            ahead = jobs[sent : answered + _WINDOW]
+            self._send(ahead)
+            sent += len(ahead)
+            line = self._line()
+            yield json.loads(line) if line is not None else self._fate_of_silent()
+
+    def _start(self) -> None:
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self._buffer = b""
+
+    def _send(self, jobs: Sequence[dict[str, Any]]) -> None:
+        if not jobs:
+            return
+        assert self._process is not None and self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it died; the missing answer will tell
+            self._process.stdin.write(b"".join(map(_line_of, jobs)))
+            self._process.stdin.flush()
+
+    def _line(self) -> bytes | None:
+        """The next answer; None where the process died or says nothing."""
+        assert self._process is not None and self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            with selectors.DefaultSelector() as selector:
+                selector.register(descriptor, selectors.EVENT_READ)
+                if not selector.select(self.stall_seconds):
+                    return None
+            chunk = os.read(descriptor, 1 << 16)
+            if not chunk:
+                return None
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _fate_of_silent(self) -> dict[str, Any]:
+        """What became of the page that the process did not answer for; the next page gets a new process."""
+        self.deaths += 1
+        code = self._end(wait_s=1.0)
+        if code is None:
+            return rejected("extract_timeout", self.stall_seconds, self.stall_seconds, "seconds without an answer")
+        if code == -signal.SIGPROF:
+            cap = self.limits["max_cpu_seconds"]
+            return rejected("extract_timeout", cap, cap, "seconds of processor time")
+        return rejected("extract_crash", detail=signal.Signals(-code).name if code < 0 else f"exit code {code}")
+
+    def _end(self, wait_s: float = 0.0) -> int | None:
+        """End the process. Its exit status if it ended by itself within ``wait_s``, None if it had to be killed."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        code: int | None = None
+        try:
+            code = process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with suppress(BrokenPipeError):
+                stream.close()
+        return code
+
+
+def _line_of(job: dict[str, Any]) -> bytes:
+    line = json.dumps(job).encode("ascii")
+    return (line if len(line) <= _JOB_BYTES else json.dumps({**job, "url": ""}).encode("ascii")) + b"\n"
