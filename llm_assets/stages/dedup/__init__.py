@@ -24,5 +24,6 @@ SPECS: tuple[AssetSpec, ...] = (
         code=tuple(f"llm_assets.stages.dedup.{name}" for name in ("contamination", "fingerprints", "index", "kernels")),
         libraries=("polars",),
         partitioned=True,
+        tags={"numbers_crawl": "yes"},  # a crawl gets its number when its index commits
     ),
 )

@@ -50,6 +50,8 @@ def _kind(point: Any) -> int:
         return 0  # punctuation, currency, arrows, mathematical signs, boxes, dingbats
     if 0x3000 <= point < 0x3040 or 0xFE00 <= point < 0xFE70 or 0xFF00 <= point < 0xFF10:
         return 0  # CJK and full-width punctuation, variation selectors
+    if 0x1F000 <= point < 0x20000:
+        return 0  # emoji and other pictures
     if 0x2E80 <= point < 0xA000 or 0xF900 <= point < 0xFB00 or 0x20000 <= point < 0x40000:
         return 2  # Han, kana, bopomofo
     return 1

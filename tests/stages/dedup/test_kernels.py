@@ -1,0 +1,169 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_assets.core.recipe.corpus import DedupedShardsConfig
+from llm_assets.stages.dedup import kernels
+from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint, normalise, shingle_sets, word_hashes
+
+NONE = EvalRuns(np.empty(0, np.uint64), np.empty(0, np.int64), 13)
+
+
+def words_of(text):
+    """How many words, and which of them are equal."""
+    hashes, _ = word_hashes(normalise(pl.Series([text])).to_list())
+    return hashes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("...!?  —–“”", 0),
+        ("ok", 1),
+        ("Hello, world!", 2),
+        ("don't", 2),
+        ("l’île d'Oléron", 4),
+        ("3.14 × 2 ÷ 5", 4),
+        ("汉字かな", 4),
+        ("ภาษาไทย", 7),
+        ("한국어 중문", 2),
+        ("naïve café", 2),
+        ("मानक हिन्दी", 2),
+        ("a€b→c★d👍e", 5),
+        ("ªµº", 1),
+        ("、。！字", 1),
+        ("𠀀𠀁", 2),
+        ("မြန်မာ", 6),
+    ],
+)
+def test_words(text, count):
+    assert len(words_of(text)) == count
+
+
+def test_words_do_not_see_case_spaces_or_punctuation():
+    assert words_of("The  RIVER—long;\nwide.") == words_of("the river long wide") != words_of("the river wide long")
+    assert words_of("ﬁne Ａ") == words_of("fine a")  # NFKC
+
+
+def test_texts_do_not_run_into_each_other():
+    hashes, ends = word_hashes(["ab", "cd", "", "ab"])
+    assert ends.tolist() == [1, 2, 2, 3] and hashes[0] == hashes[2] != words_of("abcd")[0]
+
+
+def reference_sets(texts, width):
+    found = []
+    for text in texts:
+        listed = words_of(text)
+        found.append({tuple(listed[at : at + width]) for at in range(len(listed) - width + 1)})
+    return found
+
+
+text_strategy = st.text("ab é漢.'\n", max_size=40)
+
+
+@given(st.lists(text_strategy, min_size=1, max_size=6), st.integers(1, 6))
+@settings(max_examples=60, deadline=None)
+def test_jaccard_is_that_of_plain_python_sets(texts, width):
+    shingles, ends = shingle_sets(*word_hashes(normalise(pl.Series(texts)).to_list()), width)
+    sets = reference_sets(texts, width)
+    mine = np.split(shingles, ends[:-1])
+    assert [len(part) for part in mine] == [len(part) for part in sets]
+    for one, a in zip(mine, sets, strict=True):
+        for other, b in zip(mine, sets, strict=True):
+            wanted = len(a & b) / len(a | b) if a and b else -1.0
+            assert kernels.jaccard(one, other, 0.0) == wanted
+
+
+def test_sizes_alone_can_rule_a_pair_out():
+    assert kernels.jaccard(np.arange(7, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == -1.0
+    assert kernels.jaccard(np.arange(8, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == 0.8
+
+
+def interpreted(kernel, *arguments):
+    with np.errstate(over="ignore"):
+        return kernel.py_func(*arguments)
+
+
+def test_the_compiled_code_does_what_the_python_says():
+    texts = ["the river is long and wide and cold", "漢字 is a word, or two", "", "short", "don't é 漢 ภา မ ★ ª × 。𠀀 \u2e80"]
+    encoded = [text.encode() for text in texts]
+    data, ends = np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([len(text) for text in encoded])
+    hashes, stops = kernels.words(data, ends)
+    for compiled, plain in zip((hashes, stops), interpreted(kernels.words, data, ends), strict=True):
+        assert np.array_equal(compiled, plain)
+    for width in (1, 3):
+        found = kernels.windows(hashes, stops, width)
+        for compiled, plain in zip(found, interpreted(kernels.windows, hashes, stops, width), strict=True):
+            assert np.array_equal(compiled, plain)
+    shingles, set_ends = shingle_sets(hashes, stops, 2)
+    functions = HashFunctions.of(DedupedShardsConfig(bands=4, rows=2))
+    arguments = shingles, set_ends, functions.multipliers, functions.offsets, 4
+    assert np.array_equal(kernels.band_keys(*arguments), interpreted(kernels.band_keys, *arguments))
+    assert interpreted(kernels.jaccard, shingles[:5], shingles[3:8], 0.1) == kernels.jaccard(shingles[:5], shingles[3:8], 0.1)
+    assert all(interpreted(kernels._kind, ord(c)) == kernels._kind(ord(c)) for c in "aA0 é×ªภမ★。漢豈𠀀\u0300👍")
+    assert interpreted(kernels._mix, np.uint64(7)) == kernels._mix(np.uint64(7))
+
+
+def test_greedy_passes_do_what_the_python_says(rng):
+    n, bands = 40, 3
+    shingles, ends = np.arange(n * 4, dtype=np.uint32) % 16, np.arange(4, n * 4 + 4, 4)
+    shingles = np.concatenate([np.sort(part) for part in np.split(shingles, n)])
+    urls = np.arange(n, dtype=np.uint64) // np.uint64(2)
+    buckets = rng.integers(-1, 4, (n, bands))
+    order, twins = rng.permutation(n), rng.integers(0, 30, n)
+
+    def settle(call):
+        used, best, fate, partner = np.zeros((n, bands), np.int32), np.zeros(n), np.zeros(n, np.int8), np.full(n, -1)
+        fate[3] = kernels.SET_ASIDE
+        call(order, shingles, ends, urls, buckets, 4, twins, 30, 0.5, 5, used, best, fate, partner)
+        return np.stack([best, fate, partner])
+
+    found = settle(kernels.settle)
+    assert np.array_equal(found, settle(lambda *arguments: interpreted(kernels.settle, *arguments)))
+    assert set(found[1]) == {kernels.KEPT, kernels.EXACT, kernels.NEAR, kernels.SET_ASIDE}
+
+    def older(call):
+        used, best, partner = np.zeros((n, bands), np.int32), np.zeros(n), np.full(n, -1)
+        first = rng_first.copy()
+        call(shingles, ends, urls, first, first + 4, rows, shingles, ends, urls, 0.5, 6, used, best, partner)
+        return np.stack([best, partner, used.sum(1)])
+
+    rng_first, rows = rng.integers(0, 30, (n, bands)), rng.permutation(n).astype(np.uint32)
+    found = older(kernels.against_older)
+    assert np.array_equal(found, older(lambda *arguments: interpreted(kernels.against_older, *arguments)))
+    assert (found[0] > 0).any()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def test_threads_and_chunks_leave_no_trace(monkeypatch):
+    texts = pl.Series([f"the river number {number} is long and wide and cold" for number in range(50)])
+    results = []
+    for chunk, threads in ((1000, 1), (7, 3)):
+        monkeypatch.setattr("llm_assets.stages.dedup.fingerprints._CHUNK", chunk)
+        config = DedupedShardsConfig(threads=threads)
+        results.append(fingerprint(texts, config, HashFunctions.of(config), NONE))
+    for name in ("exact", "shingles", "ends", "keys", "overlap", "item"):
+        assert np.array_equal(getattr(results[0], name), getattr(results[1], name)), name
+
+
+def test_bands_meet_as_often_as_the_formula_says(rng):
+    """P(share a band) = 1 - (1 - s^rows)^bands: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4."""
+    config = DedupedShardsConfig(bands=6, rows=4)
+    functions = HashFunctions.of(config)
+    trials, size, common = 600, 60, 45  # J = 45 / 75 = 0.6
+    pairs, ends = [], []
+    for _ in range(trials):
+        drawn = rng.choice(2**32, 2 * size - common, replace=False).astype(np.uint32)
+        pairs += [np.sort(drawn[:size]), np.sort(drawn[size - common :])]
+    ends = np.arange(size, 2 * trials * size + 1, size)
+    keys = kernels.band_keys(np.concatenate(pairs), ends, functions.multipliers, functions.offsets, 6)
+    met = (keys[0::2] == keys[1::2]).any(axis=1).mean()
+    wanted = 1 - (1 - 0.6**4) ** 6
+    assert abs(met - wanted) < 4 * (wanted * (1 - wanted) / trials) ** 0.5
