@@ -50,26 +50,30 @@ def _without(data: bytes, start: bytes, end: bytes) -> bytes:
 def page_links(payload: bytes, url: str) -> list[tuple[str, str]]:
     """(URL, canonical URL) of every page and image that an HTML page refers to, in order, each once."""
     data = _without(_without(payload, b"<!--", b"-->"), b"<script", b"</script")
-    base, found = url, {}
+    base = url
+    found: dict[str, str] = {}
     for tag in _TAG.findall(data):
-        name = tag[1:3].lower()
-        given = attributes(tag)
-        if name == b"ba":
-            base = urljoin(url, given.get("href", ""))
-            continue
-        if name == b"me":
-            target = _REFRESH.search(given.get("content", "")) if given.get("http-equiv", "").lower() == "refresh" else None
-            reference = target.group(1) if target else ""
-        elif name == b"li":
-            reference = given.get("href", "") if given.get("rel", "").lower() in ("next", "prev", "alternate") else ""
-        else:
-            reference = given.get("src") or given.get("href") or ""
+        reference = _reference(tag)
         resolved = resolve(base, reference)
-        if resolved:
-            found[resolved[1]] = resolved[0]
+        if tag[1:3].lower() == b"ba":
+            base = resolved[0] if resolved else base
+        elif resolved:
+            found.setdefault(resolved[1], resolved[0])
             if len(found) >= MAX_LINKS:
                 break
     return [(address, canonical) for canonical, address in found.items()]
+
+
+@lru_cache(maxsize=1 << 16)  # the same navigation stands on every page of a site
+def _reference(tag: bytes) -> str:
+    """What one tag refers to; empty where that is nothing to fetch."""
+    name, given = tag[1:3].lower(), attributes(tag)
+    if name == b"me":
+        target = _REFRESH.search(given.get("content", "")) if given.get("http-equiv", "").lower() == "refresh" else None
+        return target.group(1) if target else ""
+    if name == b"li":
+        return given.get("href", "") if given.get("rel", "").lower() in ("next", "prev", "alternate") else ""
+    return given.get("src") or given.get("href") or ""
 
 
 def resolve(base: str, reference: str) -> tuple[str, str] | None:

@@ -17,7 +17,7 @@ def test_links_of_all_kinds_in_order_and_once():
     <iframe src="http://c.example"></iframe> <link rel="next" href="?page=2"> <link rel="stylesheet" href="s.css">
     <a href="/x?b=2&a=1&utm_source=feed#part">again</a> <meta http-equiv="refresh" content="0; url=/moved">"""
     assert found(html) == [
-        "http://a.example/x?b=2&a=1&utm_source=feed",  # the last spelling of a canonical address
+        "http://a.example/x?b=2&a=1",
         "http://a.example/dir/y",
         "http://a.example/dir/z.png",
         "http://b.example/q",
@@ -34,6 +34,7 @@ def test_comments_and_scripts_hold_no_links():
 
 def test_base_changes_what_relative_means():
     assert found('<base href="/other/"><a href="p">p</a>') == ["http://a.example/other/p"]
+    assert found('<base href="http://[bad"><a href="p">p</a>') == ["http://a.example/dir/p"]
 
 
 def test_unfinished_html_gives_what_it_has():
