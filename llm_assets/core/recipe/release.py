@@ -9,7 +9,20 @@ from llm_assets.core.recipe.base import Section, execution
 
 
 class QuantizedExportConfig(Section):
-    """GGUF files."""
+    """GGUF files in F16, Q8_0 and Q4_0, and what they must keep of the model they are made from."""
+
+    model: Literal["base_model", "sft_model", "rlhf_model"] = Field("rlhf_model", description="Which model is exported")
+    measured_tokens: int = Field(4_000, ge=64, description="Held-out tokens that each file predicts")
+    document_tokens: int = Field(200, ge=16, description="Tokens read of one held-out text at most")
+    min_strings: int = Field(200, ge=1, description="Gate: strings whose ids are compared with llama.cpp's")
+    exempt_gap_nats: float = Field(0.01, ge=0, description="The likeliest two tokens may change places when closer than this")
+    max_difference_nats: float = Field(
+        0.01, gt=0, description="Gate: log-probabilities of F16 in llama.cpp and in transformers"
+    )
+    max_q8_rise: float = Field(0.01, ge=0, description="Gate: rise of perplexity, as a ratio, with Q8_0 (and F16)")
+    max_q4_rise: float = Field(0.1, ge=0, description="Gate: the same with Q4_0, which costs small models dearly")
+    min_quantised_share: float = Field(0.95, gt=0, le=1, description="Gate: weights that really have a quantised type")
+    threads: int = execution(0, ge=0, description="Threads of one torch operation; 0: all cores")
 
 
 class DeploymentConfig(Section):
