@@ -1,12 +1,15 @@
 """What a person sees while assets are made: one live bar for what runs, one line for what is done.
 
-Dagster captures a step's file descriptors 1 and 2 into its compute logs; the console therefore writes to a copy of
-standard output made before.
+Libraries and training processes write what they like to file descriptors 1 and 2; Dagster keeps it with the run (and passes it
+on). Here both go to ``console.log`` in the Dagster home while assets are made, and the console writes to a copy made before.
 """
 
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
@@ -24,6 +27,26 @@ def own_stdout() -> IO[str]:
         return os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     except (OSError, ValueError):  # a captured stdout (tests) has no descriptor
         return sys.stdout
+
+
+@contextmanager
+def quiet_descriptors(log: Path) -> Iterator[None]:
+    """Send descriptors 1 and 2 of this process and its children to the end of ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with open(log, "ab") as handle:
+        os.dup2(handle.fileno(), 1)
+        os.dup2(handle.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in enumerate(kept, 1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def short(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_assets.commands.console import ConsoleListener
+from llm_assets.commands.console import ConsoleListener, quiet_descriptors
 from llm_assets.core.errors import LlmAssetsError
 from llm_assets.core.store import check_partition_key
 from llm_assets.stages import all_specs, spec_of
@@ -68,12 +68,12 @@ def _assets_of(job: str) -> tuple[str, ...]:
 
 def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, force: bool = False) -> bool:
     """Run the parts in order; stops at the first that fails. Returns whether all succeeded."""
-    from llm_assets.commands.instance import instance
+    from llm_assets.commands.instance import dagster_home, instance
     from llm_assets.definitions import defs
     from llm_assets.defs.settings import CRAWLS
 
     check_partition_key(crawl)
-    with instance() as dagster:
+    with instance() as dagster, quiet_descriptors(dagster_home() / "console.log"):
         if not dagster.has_dynamic_partition(CRAWLS, crawl):
             dagster.add_dynamic_partitions(CRAWLS, [crawl])
         for part in parts:

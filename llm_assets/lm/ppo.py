@@ -210,7 +210,7 @@ def score_rollouts(
         answers = packed.answer_rows(rows)
         for name, flat in found.items():
             part = torch.zeros((len(answers), mask.shape[1]), device=mask.device)
-            part[mask[answers]] = flat
+            part[mask[answers]] = flat.float()
             columns[name][answers] = part
         if keep_hidden:
             kept.append((answers, hidden))
