@@ -1,6 +1,9 @@
 """Sections of the crawl group: raw_crawl, tombstones."""
 
-from pydantic import Field
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
 
@@ -18,6 +21,10 @@ AI_AGENTS = [
     "cohere-ai",
     "AI2Bot",
 ]
+
+SNAPSHOTS = (1, 2)
+KINDS = ("page", "image", "other")
+SOURCE_KINDS = ("web", "book", "paper", "forum", "code", "own")
 
 
 class SiteConfig(Section):
@@ -48,6 +55,7 @@ class Politeness(Section):
 
     delay_seconds: float = Field(1.0, ge=0, description="Pause between requests to one host; the local site has none")
     connections_per_host: int = execution(8, ge=1, le=64, description="Used only where there is no pause")
+    connections: int = execution(64, ge=1, description="Requests under way at any time, over all hosts")
     timeout_seconds: float = Field(20.0, gt=0, description="For one request, from connecting to the last byte")
     backoff_seconds: float = Field(1.0, ge=0, description="First pause after 429 or 503 without Retry-After; doubles each time")
     max_retries: int = Field(2, ge=0, description="More tries after 429 or 503")
@@ -76,6 +84,7 @@ class RawCrawlConfig(Section):
     user_agent: str = Field(
         "llm-assets/0.1 (+https://llm-assets.invalid/crawler)",
         min_length=3,
+        pattern=r"^[ -~]+$",
         description="What the crawler calls itself, before '/' its name in robots.txt; set your contact before crawling others",
     )
     allow_private_hosts: list[str] = Field([], description="Hosts that may have a private or loopback address")
@@ -91,6 +100,36 @@ class RawCrawlConfig(Section):
     max_failed_share: float = Field(0.5, ge=0, le=1, description="Gate: requests that failed (errors of network or server)")
     max_truncated_share: float = Field(0.01, ge=0, le=1, description="Gate: cut-off, oversized or corrupt records")
     verified_records: int = Field(200, ge=1, description="Gate: records read back by offset and digest")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for crawl, snapshot in self.snapshots.items():
+            if snapshot not in SNAPSHOTS:
+                raise ValueError(f"snapshots: {crawl} is {snapshot}; the local site has 1 (the first) and 2 (the later one)")
+        for crawl, seeds in self.seeds.items():
+            if crawl in self.snapshots:
+                raise ValueError(
+                    f"seeds: {crawl} is a snapshot of the local site already; give the crawl of the web another key"
+                )
+            bad = [seed for seed in seeds if not _is_web_address(seed)]
+            if bad or not seeds:
+                raise ValueError(f"seeds: {crawl} needs one or more http(s) addresses, found {(bad or seeds)[:1]}")
+        for name, given, allowed in (
+            ("kinds", self.kinds, KINDS),
+            ("source_kinds", list(self.source_kinds.values()), SOURCE_KINDS),
+        ):
+            unknown = sorted(set(given) - set(allowed))
+            if unknown:
+                raise ValueError(f"{name}: {unknown[0]!r} is none of {', '.join(allowed)}")
+        return self
+
+
+def _is_web_address(seed: str) -> bool:
+    try:
+        parts = urlsplit(seed)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        return False
 
 
 class TombstonesConfig(Section):

@@ -1,5 +1,6 @@
 """``raw_crawl`` from end to end on a small local site, through the store."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import RAW_INDEX
-from llm_assets.core.errors import GateBlocked
+from llm_assets.core.errors import GateBlocked, RecipeError
 from llm_assets.core.produce import accept_or_raise, produce
 from llm_assets.core.progress import Silent
+from llm_assets.core.recipe import load_recipe
 from llm_assets.core.recipe.crawl import RawCrawlConfig, TombstonesConfig
 from llm_assets.core.report import Report
 from llm_assets.core.store import Store
@@ -207,3 +209,21 @@ def test_what_is_buried_between_two_crawls_stays_away(tmp_path):
     assert frame.filter(pl.col("url").str.contains("mirror.example")).is_empty()
     ledger = pl.read_parquet(store.current("raw_crawl", FIRST).file("ledger.parquet"))
     assert set(ledger.filter(pl.col("url").str.contains("//mirror.example"))["rule"]) == {"tombstone"}
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ({"snapshots": {"a": 3}}, "the local site has 1"),
+        ({"seeds": {FIRST: ["http://a.example/"]}, "snapshots": {FIRST: 1}}, "another key"),
+        ({"seeds": {"a": []}}, "needs one or more"),
+        ({"seeds": {"a": ["ftp://a.example"]}}, "ftp://a.example"),
+        ({"seeds": {"a": ["http://[bad"]}}, "http://"),
+        ({"kinds": ["page", "video"]}, "'video' is none of page, image, other"),
+        ({"source_kinds": {"a.example": "blog"}}, "'blog' is none of web"),
+        ({"user_agent": "two\r\nlines"}, "user_agent"),
+    ],
+)
+def test_a_recipe_that_cannot_be_crawled_is_refused_when_it_is_read(over, words):
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        load_recipe("demo", {"raw_crawl": over})

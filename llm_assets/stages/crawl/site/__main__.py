@@ -9,7 +9,7 @@ import sys
 
 from llm_assets.core.recipe.crawl import SiteConfig
 from llm_assets.stages.crawl.site.pages import Site
-from llm_assets.stages.crawl.site.plan import Plan
+from llm_assets.stages.crawl.site.plan import MIRROR, PRESS, Plan
 from llm_assets.stages.crawl.site.server import serve
 
 
@@ -18,6 +18,7 @@ async def _run(site: Site, port: int, until_stdin_closes: bool) -> None:
     actual = server.sockets[0].getsockname()[1]
     if not until_stdin_closes:
         print(f"{len(site.articles):,} articles at http://127.0.0.1:{actual}/ (Ctrl-C ends it)", flush=True)
+        print(f"the other hosts: curl -H 'Host: {PRESS}' http://127.0.0.1:{actual}/, and {MIRROR}", flush=True)
         await server.serve_forever()
     print(json.dumps({"port": actual, "articles": len(site.articles)}), flush=True)
     # Whoever started us holds our standard input; when they die, it closes.
