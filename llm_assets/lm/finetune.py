@@ -151,6 +151,13 @@ class Quiet:
     def _send_telemetry(self) -> None:
         return
 
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        checkpoint = kwargs.get("resume_from_checkpoint")
+        if checkpoint:  # TRL counts tokens from zero again
+            log = read_json(Path(checkpoint) / "trainer_state.json")["log_history"]
+            self._total_train_tokens = max((int(entry.get("num_tokens", 0)) for entry in log), default=0)
+        return super()._inner_training_loop(*args, **kwargs)  # type: ignore[misc]
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is written."""
 
@@ -182,7 +189,7 @@ def common_arguments(config: FinetuneConfig, folder: Path, device: torch.device)
         "restore_callback_states_from_checkpoint": True,  # or early stopping would forget its patience
         "metric_for_best_model": "eval_loss",
         "greater_is_better": False,
-        "logging_steps": min(5, config.evaluate_every),
+        "logging_steps": _log_every(config.evaluate_every),
         "logging_nan_inf_filter": False,
         "prediction_loss_only": True,
         "report_to": "none",
@@ -191,6 +198,11 @@ def common_arguments(config: FinetuneConfig, folder: Path, device: torch.device)
         "activation_checkpointing": False,
         "max_length": None,
     }
+
+
+def _log_every(evaluate_every: int) -> int:
+    """The largest divisor up to 5: a checkpoint then never falls between two logs, whose mean loss a resume could not know."""
+    return max(steps for steps in range(1, 6) if evaluate_every % steps == 0)
 
 
 def callbacks(config: FinetuneConfig, progress: Progress) -> list[TrainerCallback]:

@@ -30,16 +30,17 @@ def keys_of(url: str, title: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in (plain(title), plain(name)) if key))
 
 
-def group(keys: Sequence[Sequence[str]], max_shared: int) -> list[str]:
+def group(keys: Sequence[Sequence[str]], addresses: Sequence[str], max_shared: int) -> list[str]:
     """The article of each page: pages that share a key which at most ``max_shared`` pages have are one.
 
-    The article is named by its smallest key, so the name does not depend on the order of the pages. A page without a usable
-    key is an article of its own, named by its position.
+    The article is named by its smallest usable key, so the name does not depend on the order of the pages. A page without one
+    is an article of its own, named by its address.
     """
     holders: dict[str, list[int]] = defaultdict(list)
     for page, own in enumerate(keys):
-        for key in own:
+        for key in set(own):
             holders[key].append(page)
+    usable = {key: pages for key, pages in holders.items() if len(pages) <= max_shared}
     parent = list(range(len(keys)))
 
     def root(page: int) -> int:
@@ -48,13 +49,12 @@ def group(keys: Sequence[Sequence[str]], max_shared: int) -> list[str]:
             page = parent[page]
         return page
 
-    for pages in holders.values():
-        if len(pages) <= max_shared:
-            for page in pages[1:]:
-                parent[root(page)] = root(pages[0])
+    for pages in usable.values():
+        for page in pages[1:]:
+            parent[root(page)] = root(pages[0])
     names: dict[int, str] = {}
     for page, own in enumerate(keys):
-        for key in own or (f"page {page}",):
+        for key in [key for key in own if key in usable] or [addresses[page]]:
             names[root(page)] = min(names.get(root(page), key), key)
     return [names[root(page)] for page in range(len(keys))]
 

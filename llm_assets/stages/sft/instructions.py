@@ -63,9 +63,8 @@ def run(inputs: Inputs, out: WorkDir, config: InstructionDatasetConfig, progress
     held_out = HeldOut.of(suite, config.overlap_words)
     topics = list(read_json(suite.file("suite.json"))["classes"])
     pages = read_pages(inputs, config.languages)
-    articles = group(
-        [keys_of(url, title) for url, title in pages.select("canonical_url", "title").iter_rows()], config.max_shared_keys
-    )
+    addresses, titles = pages["canonical_url"].to_list(), pages["title"].to_list()
+    articles = group([keys_of(*page) for page in zip(addresses, titles, strict=True)], addresses, config.max_shared_keys)
     pages = pages.with_columns(article=pl.Series(articles, dtype=pl.String))
     clear, n_held_out = _clear_of(pages, held_out, suite_titles(inputs), config)
     rows = [*_page_rows(_chosen(clear, config), set(topics), config), *string_rows(held_out, config)]

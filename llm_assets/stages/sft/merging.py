@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llm_assets.core.jsonio import write_json
 from llm_assets.lm import model as models
-from llm_assets.lm.finetune import end_turns
+from llm_assets.lm.finetune import contained, end_turns
 from llm_assets.lm.generation import right_pad
 
 MERGE_FILE = "merge.json"
@@ -43,7 +43,8 @@ def save_and_verify(
     merged = merge(adapted, dtype)
     end_turns(merged, tokenizer)
     models.save(merged, tokenizer, merged_folder)
-    apart = PeftModel.from_pretrained(models.load(base), folder / "adapter").eval()
+    with contained(0):
+        apart = PeftModel.from_pretrained(models.load(base), folder / "adapter").eval()
     whole = models.load(merged_folder)
     found = compare(apart, whole, rows)
     write_json(folder / MERGE_FILE, found)
