@@ -13,12 +13,12 @@ from llm_assets.stages.tokens.train import write_folder
 MERGES = [("h", "e")]
 
 
-def byte_tokenizer(folder: Path) -> Path:
+def byte_tokenizer(folder: Path, merges: list[tuple[str, str]] = MERGES) -> Path:
     """Control tokens, the 256 bytes and one merge: 261 ids, filled up to 288 by tokens that never occur."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*files_of.CONTROL_TOKENS, *alphabet, "he"]
     tokens += [f"Ġunused{number}" for number in range(288 - len(tokens))]
-    engine = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=MERGES))
+    engine = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=merges))
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     engine.decoder = decoders.ByteLevel()
     engine.add_special_tokens([AddedToken(token, special=True) for token in files_of.CONTROL_TOKENS])

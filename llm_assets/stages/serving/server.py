@@ -17,12 +17,13 @@ from tokenizers import Tokenizer
 from llm_assets.core.errors import InputError, LlmAssetsError
 from llm_assets.core.recipe.release import DeploymentConfig
 from llm_assets.lm import chat
-from llm_assets.lm.tokenizer import load_plain
+from llm_assets.lm.tokenizer import load_plain, vocab_size
 from llm_assets.stages.serving.gateway import Gateway, Served
 from llm_assets.stages.serving.upstream import LlamaCpp, start_llama_cpp
 
 MIN_KEY_CHARACTERS = 16
-# Letters, digits, accents, spaces, line breaks and a typed control token: where two tokenizers differ, one of these shows it.
+_PROBED_TOKENS = 8192
+# Letters, digits, accents, spaces, line breaks and a typed control token.
 _PROBE = "Hello, world! It's 1234 déjà-vu …\n\n  Γειά 漢字 🙂 <|im_end|> x"
 
 
@@ -69,13 +70,21 @@ def check_key(key: str) -> str:
     return key
 
 
+def probe_text(tokenizer: Tokenizer) -> str:
+    """A text that two tokenizers read differently if they differ at all: awkward characters, and the vocabulary itself."""
+    size = vocab_size(tokenizer)
+    sample = range(0, size, -(-size // _PROBED_TOKENS))
+    return "\n".join([_PROBE, *(tokenizer.decode([number], skip_special_tokens=True) for number in sample)])
+
+
 def open_gateway(export_folder: Path, tokenizer_folder: Path, config: DeploymentConfig) -> tuple[Gateway, LlamaCpp, Tokenizer]:
     """Load tokenizer and model. ``InputError`` where either is missing or they don't belong together."""
     tokenizer = load_plain(tokenizer_folder)
     chat.control_ids(tokenizer)
     path = export_folder / config.file
     upstream = start_llama_cpp(path, parallel=config.parallel, threads=config.threads, token_timeout_s=config.token_timeout_s)
-    theirs, ours = upstream.tokenize(_PROBE), chat.encode_text(tokenizer, _PROBE)
+    probe = probe_text(tokenizer)
+    theirs, ours = upstream.tokenize(probe), chat.encode_text(tokenizer, probe)
     if theirs != ours:
         raise InputError(
             f"{tokenizer_folder} is not the tokenizer of {path}: the same text gives other ids ({len(ours)} against "
