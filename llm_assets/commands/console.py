@@ -18,7 +18,32 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from llm_assets.core.produce import Outcome
 
 # Which metrics a person wants to see in the one line of an asset; what an artefact has not is left out.
-HIGHLIGHTS: dict[str, tuple[str, ...]] = {}
+HIGHLIGHTS: dict[str, tuple[str, ...]] = {
+    "raw_crawl": ("pages", "images", "revisits", "requests_per_second"),
+    "extracted_pages": ("documents_in", "kept"),
+    "image_dataset": ("documents_in", "kept"),
+    "cleaned_corpus": ("documents_in", "kept", "words"),
+    "deduped_shards": (
+        "kept",
+        "dropped:exact_duplicate",
+        "dropped:near_duplicate",
+        "dropped:contaminated",
+        "superseded",
+    ),
+    "tokenizer": ("vocab_size", "documents"),
+    "tokenized_dataset": ("tokens", "bytes_per_token"),
+    "training_mix": ("train_tokens", "validation_tokens"),
+    "base_model": ("parameters", "tokens", "tokens_per_second", "bits_per_byte"),
+    "instruction_dataset": ("rows_train", "rows_validation", "rows_test"),
+    "preference_dataset": ("pairs_train", "pairs_test"),
+    "sft_model": ("steps", "validation_loss_nats", "trained_token_share", "lora_max_logit_difference"),
+    "reward_model": ("accuracy", "pairs_test"),
+    "rlhf_model": ("rounds", "reward_gain_sd", "mean_kl_nats"),
+    "eval_suite": ("items_topic", "items_describe", "items_translate", "items_perplexity"),
+    "eval_report": ("topic_sft_model_accuracy", "describe_sft_model_rougeL", "perplexity_base_model_bits_per_byte"),
+    "quantized_export": ("q8_0_bits_per_weight", "q4_0_bits_per_weight", "strings"),
+    "deployment": ("questions", "latency_median_s"),
+}
 
 
 def own_stdout() -> IO[str]:

@@ -4,6 +4,7 @@ It starts from the fine-tuned model, learns with TRL, is saved, and is judged fr
 apart, with intervals, beside an answer's length and its words.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from llm_assets.lm import device, tokenizer
 from llm_assets.lm import model as models
 from llm_assets.lm.finetune import end_turns, history, model_card
 from llm_assets.stages.reward.baselines import correct, length_margins, unigram_margins
+from llm_assets.stages.reward.claims import claims
 from llm_assets.stages.reward.pairs import Pairs, encode
 from llm_assets.stages.reward.preferences import KINDS
 from llm_assets.stages.reward.trainer import from_causal, scores, train
@@ -59,6 +61,7 @@ def run(inputs: Inputs, out: WorkDir, config: RewardModelConfig, progress: Progr
         "left_out_share": training.share("equal", "too_long"),
     }
     table = judged.pop("table")
+    judged["claims"] = claims(judged, Counter(test.kinds))
     write_scores(test, found, out.files)
     _plot(rows, margins, test, out.files)
     write_atomic(out.files / "model_card.md", _card(judged, inputs).encode())

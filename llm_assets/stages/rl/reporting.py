@@ -1,6 +1,6 @@
 """What a run of PPO leaves beside the weights: history, trace, samples, plot, card, and the figures the gates read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import polars as pl
 
 from llm_assets.core import plots
 from llm_assets.core.artefact import Inputs
+from llm_assets.core.claims import Claim
 from llm_assets.core.jsonio import write_atomic
 from llm_assets.core.recipe.post_training import RlhfModelConfig
 from llm_assets.core.report import Report
@@ -41,6 +42,7 @@ def write(
     samples.write_parquet(files / SAMPLES)
     _plot(files, state)
     figures = metrics(config, state, band, before, after)
+    figures["claims"] = claims(figures)
     write_atomic(files / CARD, card(inputs, config, figures).encode())
     return Report(
         counts={
@@ -97,6 +99,43 @@ def metrics(config: RlhfModelConfig, state: State, band: GoldBand, before: Measu
         "validation_rouge_l_floor": band.floor,
         "eligible_rounds": sum(bool(row["eligible"]) for row in state.history),
     }
+
+
+# The goal is stated for this many fresh answers; fewer are not judged (the interval's half width is about 2 sd / √n).
+MIN_CLAIM_PROMPTS = 256
+
+
+def claims(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What PPO claims of fresh samples on held-out prompts; the quality claim is the evaluation's."""
+    applies = figures["test_prompts"] >= MIN_CLAIM_PROMPTS
+    gain = Claim(
+        name="rlhf_reward_gain",
+        statement="RLHF reward gain over SFT, fresh samples on held-out prompts, in sd",
+        value=figures["reward_gain_sd"],
+        against=0.0,
+        passed=figures["reward_gain_low_sd"] > 0,
+        applies=applies,
+        interval=(figures["reward_gain_low_sd"], figures["reward_gain_high_sd"]),
+        note=f"round {figures['kept_round']} kept",
+    )
+    kl = Claim(
+        name="rlhf_kl",
+        statement="RLHF mean KL to SFT, in nats an answer, under the recipe's ceiling",
+        value=figures["mean_kl_nats"],
+        against=figures["kl_ceiling_nats"],
+        passed=figures["mean_kl_nats"] <= figures["kl_ceiling_nats"],
+        applies=applies,
+    )
+    gold = Claim(
+        name="rlhf_rouge_l",
+        statement="RLHF greedy ROUGE-L on the same prompts is not below SFT's interval",
+        value=figures["rouge_l"],
+        against=figures["rouge_l_sft"],
+        passed=figures["rouge_l"] >= figures["rouge_l_sft_low"],
+        applies=applies,
+        interval=(figures["rouge_l_sft_low"], figures["rouge_l_sft_high"]),
+    )
+    return [claim.row() for claim in (gain, kl, gold)]
 
 
 def trace(data: Data, config: RlhfModelConfig, rounds: int) -> pl.DataFrame:
