@@ -1,9 +1,8 @@
-"""The smallest real things: a byte-level tokenizer, a random model, and the same model as GGUF."""
+"""The smallest real things: a byte-level tokenizer and a random model."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llm_assets.lm import tokenizer as files_of
@@ -53,73 +52,3 @@ def random_model(folder: Path, tokenizer: Path, *, seed: int = 0, context: int =
         made = (LlamaForSequenceClassification if kind == "classifier" else LlamaForCausalLM)(config)
     lm.save(made, files_of.load(tokenizer), folder)
     return folder
-
-
-def gguf_of(model: Path, tokenizer: Path, target: Path) -> Path:
-    """The model as an F32 GGUF file that llama.cpp loads."""
-    import gguf
-
-    from llm_assets.lm import model as lm
-
-    loaded = lm.load(model)
-    config = loaded.config
-    writer = gguf.GGUFWriter(target, "llama")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
-    writer.add_vocab_size(config.vocab_size)
-    vocabulary = files_of.load_plain(tokenizer).get_vocab()
-    tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
-    control = set(files_of.CONTROL_TOKENS)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.CONTROL if token in control else gguf.TokenType.NORMAL for token in tokens])
-    writer.add_token_merges([" ".join(pair) for pair in MERGES])
-    writer.add_eos_token_id(3)
-    writer.add_pad_token_id(1)
-    writer.add_add_bos_token(False)
-    for name, tensor in loaded.state_dict().items():
-        found = _gguf_name(name)
-        if found:
-            array = tensor.float().numpy()
-            if ".attn_q." in found or ".attn_k." in found:
-                array = _interleave(array, config.num_attention_heads)
-            writer.add_tensor(found, np.ascontiguousarray(array))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target
-
-
-_TOP = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": ""}
-_INNER = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
-
-def _gguf_name(name: str) -> str:
-    if name in _TOP:
-        return _TOP[name]
-    _, _, layer, *inner = name.split(".")
-    return f"blk.{layer}.{_INNER['.'.join(inner[:-1])]}.weight"
-
-
-def _interleave(array: Any, heads: int) -> Any:
-    """llama.cpp's llama rotates neighbouring pairs, transformers' rotates halves: rows are put in the other order."""
-    rows, columns = array.shape
-    return array.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)

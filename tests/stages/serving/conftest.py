@@ -150,8 +150,10 @@ def trained(tmp_path_factory, tokenizer_folder):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, trained, tokenizer_folder):
-    """The same as an export folder that llama.cpp reads (its weights are F32 here, whatever the file's name says)."""
+def exported(tmp_path_factory, trained):
+    """The same as an export folder that llama.cpp reads."""
+    from llm_assets.lm import gguf
+
     folder = tmp_path_factory.mktemp("export")
-    tiny.gguf_of(trained, tokenizer_folder, folder / "model-q8_0.gguf")
+    gguf.write(trained, folder / "model-f16.gguf", "f16", name="tiny")
     return folder

@@ -16,7 +16,7 @@ from llm_assets.lm import tokenizer as tokenizers
 from llm_assets.lm.generation import generate
 from llm_assets.stages.serving import SPECS, deployment
 
-CONFIG = DeploymentConfig(questions=["Hello there", "Où est-il ? 🙂"], default_max_tokens=6)
+CONFIG = DeploymentConfig(file="model-f16.gguf", questions=["Hello there", "Où est-il ? 🙂"], default_max_tokens=6)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_sound_deployment_passes_and_names_its_gates(deployed):
 
 def test_what_is_served_and_what_it_said_is_on_record(deployed):
     data = read_json(deployed.files / deployment.DEPLOYMENT_FILE)
-    assert data["file"] == "model-q8_0.gguf" and len(data["sha256"]) == 64 and data["context_tokens"] == 512
+    assert data["file"] == "model-f16.gguf" and len(data["sha256"]) == 64 and data["context_tokens"] == 512
     assert [row["question"] for row in data["answers"]] == CONFIG.questions
     assert all(row["completion_tokens"] for row in data["answers"])
     assert {row["status"] for row in data["without_key"]} == {401}

@@ -53,4 +53,4 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path):
 def test_a_tokenizer_of_another_model_is_refused(tmp_path, exported, tokenizer_folder):
     other = tiny.byte_tokenizer(tmp_path / "other", merges=[])
     with pytest.raises(InputError, match="is not the tokenizer of"):
-        open_gateway(exported, other, DeploymentConfig())
+        open_gateway(exported, other, DeploymentConfig(file="model-f16.gguf"))
