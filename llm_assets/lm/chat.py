@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Message = Mapping[str, str]
-AnyTokenizer = "PreTrainedTokenizerFast | Tokenizer"
 
 ROLES = ("system", "user", "assistant")
 ASSISTANT = "assistant"

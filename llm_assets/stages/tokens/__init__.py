@@ -9,7 +9,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="tokenizer",
         entry="llm_assets.stages.tokens.train:run",
-        gates="llm_assets.stages.tokens.train:gates",
+        gates="llm_assets.stages.tokens.gates:tokenizer",
         gate_names=("text_round_trips", "vocabulary_exact", "control_ids"),
         inputs=(Input("deduped_shards", "named"),),
         code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
@@ -18,7 +18,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="tokenized_dataset",
         entry="llm_assets.stages.tokens.encode:run",
-        gates="llm_assets.stages.tokens.encode:gates",
+        gates="llm_assets.stages.tokens.gates:tokenized_dataset",
         gate_names=(
             "separators_match_documents",
             "lengths_add_up",
@@ -35,7 +35,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="training_mix",
         entry="llm_assets.stages.tokens.mix:run",
-        gates="llm_assets.stages.tokens.mix:gates",
+        gates="llm_assets.stages.tokens.gates:training_mix",
         gate_names=("enough_tokens", "proportions", "splits_apart", "counts_add_up", "documents_table"),
         inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
         code=("llm_assets.stages.tokens.encode", "llm_assets.stages.tokens.sampling"),

@@ -15,15 +15,13 @@ from llm_assets.core import plots
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import CLEANED, payload_digest
 from llm_assets.core.errors import InputError
-from llm_assets.core.expectations import check
-from llm_assets.core.jsonio import read_json, write_json
-from llm_assets.core.ledger import KEEP, LEDGER_FILE, counts_add_up, ledger_counts, ledger_frame, ledger_row, write_ledger
+from llm_assets.core.jsonio import write_json
+from llm_assets.core.ledger import KEEP, ledger_frame, ledger_row, write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.tokens import TokenizedDatasetConfig
-from llm_assets.core.report import Gate, Report
+from llm_assets.core.report import Report
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.lm.chat import encode_texts
-from llm_assets.stages.tokens.sampling import unit_intervals
 
 TOKENS_FILE = "tokens.json"  # dtype, vocabulary, separator, digest of the tokenizer, tokens in each shard
 DOCUMENTS_FILE = "documents.parquet"
@@ -168,84 +166,3 @@ def _report(documents: pl.DataFrame, about: dict[str, Any], counts: dict[str, in
         plots={"Document lengths": "plots/lengths.png", "Bytes per token": "plots/bytes_per_token.png"},
         tables={"Tokens by language": languages.head(20).to_dicts()},
     )
-
-
-def gates(inputs: Inputs, files: Path, config: TokenizedDatasetConfig, report: Report) -> list[Gate]:
-    """Separators, lengths, round trip of a sample, bytes per token, the ledger, and the table of documents."""
-    documents = pl.read_parquet(files / DOCUMENTS_FILE)
-    about = read_json(files / TOKENS_FILE)
-    return [
-        _separators(files, documents, about),
-        _lengths(files, documents, about),
-        _round_trip(inputs, files, documents, about, config),
-        _bytes_per_token(documents, config),
-        _ledger(files, documents),
-        check(
-            "documents_table",
-            documents.select("doc_id", "lang", "length", "n_bytes"),
-            [
-                ("expect_column_values_to_not_be_null", {"column": "doc_id"}),
-                ("expect_column_values_to_be_unique", {"column": "doc_id"}),
-                ("expect_column_values_to_not_be_null", {"column": "lang"}),
-                ("expect_column_values_to_be_between", {"column": "length", "min_value": 1}),
-                ("expect_column_values_to_be_between", {"column": "n_bytes", "min_value": 0}),
-            ],
-        ),
-    ]
-
-
-def _separators(files: Path, documents: pl.DataFrame, about: dict[str, Any]) -> Gate:
-    found, misplaced = 0, 0
-    for number in range(len(about["shard_tokens"])):
-        shard = np.load(files / shard_name(number), mmap_mode="r")
-        found += int(np.count_nonzero(shard == about["separator_id"]))
-        mine = documents.filter(pl.col("shard") == number)
-        ends = (mine["start"] + mine["length"] - 1).to_numpy()
-        inside = ends[ends < shard.size]
-        misplaced += int(ends.size - inside.size + np.count_nonzero(shard[inside] != about["separator_id"]))
-    message = f"{found:,} separators for {documents.height:,} documents, {misplaced:,} documents don't end in one"
-    return Gate("separators_match_documents", found == documents.height and not misplaced, message, {"separators": found})
-
-
-def _lengths(files: Path, documents: pl.DataFrame, about: dict[str, Any]) -> Gate:
-    stored = [int(np.load(files / shard_name(number), mmap_mode="r").size) for number in range(len(about["shard_tokens"]))]
-    listed = int(documents["length"].sum())
-    passed = stored == about["shard_tokens"] and sum(stored) == listed
-    said = sum(about["shard_tokens"])
-    message = f"documents add up to {listed:,} tokens, the shards hold {sum(stored):,}, {TOKENS_FILE} says {said:,}"
-    return Gate("lengths_add_up", passed, message, {"tokens": sum(stored)})
-
-
-def _round_trip(
-    inputs: Inputs, files: Path, documents: pl.DataFrame, about: dict[str, Any], config: TokenizedDatasetConfig
-) -> Gate:
-    engine = files_of.load_plain(inputs.one("tokenizer").files)
-    chance = pl.Series("chance", unit_intervals(documents["doc_id"], "round trip"), dtype=pl.Float64)
-    sample = documents.with_columns(chance).sort("chance").head(config.sampled_documents)
-    texts = {}
-    for shard in inputs.one("deduped_shards").shards():
-        wanted = pl.scan_parquet(shard).select("doc_id", "text").filter(pl.col("doc_id").is_in(sample["doc_id"].to_list()))
-        texts.update(dict(wanted.collect().iter_rows()))
-    changed = []
-    for row in sample.iter_rows(named=True):
-        ids = np.load(files / shard_name(row["shard"]), mmap_mode="r")[row["start"] : row["start"] + row["length"] - 1]
-        if engine.decode(ids.tolist(), skip_special_tokens=False) != texts.get(row["doc_id"]):
-            changed.append(row["doc_id"])
-    message = f"{len(changed)} of {sample.height} sampled documents differ from their text when decoded"
-    return Gate("text_round_trips", not changed, message, {"sampled": sample.height, "changed": changed[:20]})
-
-
-def _bytes_per_token(documents: pl.DataFrame, config: TokenizedDatasetConfig) -> Gate:
-    tokens = int(documents["length"].sum())
-    found = int(documents["n_bytes"].sum()) / tokens if tokens else 0.0
-    message = f"{found:.2f} bytes a token; at least {config.min_bytes_per_token} wanted (tokenized_dataset.min_bytes_per_token)"
-    return Gate("bytes_per_token", found >= config.min_bytes_per_token, message, {"bytes_per_token": found})
-
-
-def _ledger(files: Path, documents: pl.DataFrame) -> Gate:
-    counts = ledger_counts(pl.read_parquet(files / LEDGER_FILE))
-    passed = counts_add_up(counts) and counts["kept"] == documents.height
-    message = (
-        f"{counts['documents_in']:,} documents came in, {counts['kept']:,} are kept, {documents.height:,} are in the shards"
-    )
-    return Gate("counts_add_up", passed, message, counts)

@@ -14,12 +14,11 @@ import polars as pl
 from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
-from llm_assets.core.expectations import check
 from llm_assets.core.jsonio import read_json, write_json
-from llm_assets.core.ledger import LEDGER_FILE, counts_add_up, ledger_counts, write_ledger
+from llm_assets.core.ledger import write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.tokens import TrainingMixConfig
-from llm_assets.core.report import Gate, Report
+from llm_assets.core.report import Report
 from llm_assets.stages.tokens.encode import DOCUMENTS, DOCUMENTS_FILE, TOKENS_FILE
 from llm_assets.stages.tokens.sampling import unit_intervals
 
@@ -147,7 +146,7 @@ def _ledger(documents: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _tokens(kept: pl.DataFrame, split: str) -> dict[str, int]:
+def tokens_by_language(kept: pl.DataFrame, split: str) -> dict[str, int]:
     """Tokens by language in one pass over a split, repeats counted."""
     mine = kept.filter(pl.col("split") == split).group_by("lang").agg((pl.col("length") * pl.col("epochs")).sum()).sort("lang")
     return {lang: int(tokens) for lang, tokens in mine.iter_rows()}
@@ -157,7 +156,7 @@ def _describe(
     crawls: list[_Crawl], missing: list[dict[str, str]], kept: pl.DataFrame, config: TrainingMixConfig
 ) -> dict[str, Any]:
     about = crawls[-1].about
-    tokens = {split: _tokens(kept, split) for split in (TRAIN, VALIDATION)}
+    tokens = {split: tokens_by_language(kept, split) for split in (TRAIN, VALIDATION)}
     return {
         "crawls": [
             {
@@ -193,77 +192,3 @@ def _report(mix: dict[str, Any], counts: dict[str, int], files: Path) -> Report:
         plots={"Tokens of the mix": "plots/proportions.png"},
         tables={"Crawls": mix["crawls"], "Missing crawls": mix["missing"]},
     )
-
-
-def gates(inputs: Inputs, files: Path, config: TrainingMixConfig, report: Report) -> list[Gate]:
-    """Enough tokens, in the proportions asked; splits apart; nothing superseded; every document accounted for."""
-    kept = pl.read_parquet(files / DOCUMENTS_FILE)
-    return [
-        _enough(kept, config),
-        _proportions(inputs, kept, files, config),
-        _apart(kept),
-        _ledger_gate(kept, files),
-        check(
-            "documents_table",
-            kept.select("doc_id", "split", "epochs", "length"),
-            [
-                ("expect_column_values_to_not_be_null", {"column": "doc_id"}),
-                ("expect_column_values_to_be_unique", {"column": "doc_id"}),
-                ("expect_column_values_to_be_in_set", {"column": "split", "value_set": [TRAIN, VALIDATION]}),
-                ("expect_column_values_to_be_between", {"column": "epochs", "min_value": 1}),
-                ("expect_column_values_to_be_between", {"column": "length", "min_value": 1}),
-            ],
-        ),
-    ]
-
-
-def _enough(kept: pl.DataFrame, config: TrainingMixConfig) -> Gate:
-    train, validation = sum(_tokens(kept, TRAIN).values()), sum(_tokens(kept, VALIDATION).values())
-    passed = train >= config.min_train_tokens and validation > 0
-    message = (
-        f"{train:,} training and {validation:,} validation tokens; at least {config.min_train_tokens:,} "
-        "(training_mix.min_train_tokens) and 1 are needed"
-    )
-    return Gate("enough_tokens", passed, message, {"train_tokens": train, "validation_tokens": validation})
-
-
-def _proportions(inputs: Inputs, kept: pl.DataFrame, files: Path, config: TrainingMixConfig) -> Gate:
-    """Each language's tokens against (tokens there are) × (epochs asked); a language too small to sample well isn't judged."""
-    refs = {entry["ref"] for entry in read_json(files / MIX_FILE)["crawls"]}
-    there: dict[str, int] = {}
-    superseded = set(pl.read_parquet(files / LEDGER_FILE).filter(pl.col("rule") == "superseded")["doc_id"])
-    for artefact in inputs.many("tokenized_dataset"):
-        if artefact.ref in refs:
-            documents = pl.read_parquet(artefact.file(DOCUMENTS_FILE)).filter(~pl.col("doc_id").is_in(list(superseded)))
-            for lang, tokens in documents.group_by("lang").agg(pl.col("length").sum()).iter_rows():
-                there[lang] = there.get(lang, 0) + int(tokens)
-    train, validation = _tokens(kept, TRAIN), _tokens(kept, VALIDATION)
-    ratios, off = {}, []
-    for lang, epochs in config.languages.items():
-        held_out = config.validation_fraction
-        wanted = there.get(lang, 0) * (epochs * (1 - held_out) + min(epochs, 1.0) * held_out)
-        if wanted < max(1, config.min_tokens_judged):
-            continue
-        ratios[lang] = (train.get(lang, 0) + validation.get(lang, 0)) / wanted
-        if abs(ratios[lang] - 1) > config.share_tolerance:
-            off.append(lang)
-    stray = sorted((set(train) | set(validation)) - set(config.languages))
-    message = (
-        f"tokens found ÷ asked by language: {', '.join(f'{lang} {r:.3f}' for lang, r in ratios.items()) or 'none big enough'}"
-    )
-    if off or stray:
-        message += f"; beyond ±{config.share_tolerance} (training_mix.share_tolerance): {', '.join(off + stray)}"
-    return Gate("proportions", not off and not stray, message, {"ratio_by_language": ratios, "stray": stray})
-
-
-def _apart(kept: pl.DataFrame) -> Gate:
-    sides = kept.group_by("canonical_url").agg(pl.col("split").n_unique())
-    both = sides.filter(pl.col("split") > 1)["canonical_url"].to_list()
-    return Gate("splits_apart", not both, f"{len(both)} URLs are in both training and validation", {"urls": both[:10]})
-
-
-def _ledger_gate(kept: pl.DataFrame, files: Path) -> Gate:
-    counts = ledger_counts(pl.read_parquet(files / LEDGER_FILE))
-    passed = counts_add_up(counts) and counts["kept"] == kept.height
-    message = f"{counts['documents_in']:,} documents came in, {counts['kept']:,} are kept, {kept.height:,} are in the mix"
-    return Gate("counts_add_up", passed, message, counts)

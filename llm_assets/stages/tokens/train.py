@@ -14,7 +14,7 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import write_json
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.tokens import TokenizerConfig
-from llm_assets.core.report import Gate, Report
+from llm_assets.core.report import Report
 from llm_assets.lm import chat
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.lm.tokenizer import CONTROL_TOKENS, END_OF_TEXT, PAD, TURN_END, TURN_START
@@ -152,47 +152,3 @@ def _splits(folder: Path) -> list[dict[str, str]]:
         pieces = [engine.decode([number], skip_special_tokens=False) for number in engine.encode(sample).ids]
         rows.append({"text": sample.strip()[:60], "tokens": "·".join(pieces)[:160]})
     return rows
-
-
-def gates(inputs: Inputs, files: Path, config: TokenizerConfig, report: Report) -> list[Gate]:
-    """Text comes back whole, the vocabulary is what the recipe says, control ids are 0 to 3 and typed ones stay text."""
-    engine = files_of.load_plain(files)
-    return [_round_trip(inputs, engine), _vocabulary(engine, config), _control(files, engine)]
-
-
-def _round_trip(inputs: Inputs, engine: Tokenizer) -> Gate:
-    texts = list(SAMPLES)
-    for artefact in inputs.many("deduped_shards"):
-        for shard in artefact.shards()[:1]:
-            texts += pl.read_parquet(shard, columns=["text"], n_rows=200)["text"].to_list()
-    ids = chat.encode_texts(engine, texts)
-    broken = [text for text, found in zip(texts, ids, strict=True) if engine.decode(found, skip_special_tokens=False) != text]
-    message = f"{len(broken)} of {len(texts)} texts change when encoded and decoded" + (
-        f": {broken[0][:80]!r}" if broken else ""
-    )
-    return Gate("text_round_trips", not broken, message, {"texts": len(texts), "changed": len(broken)})
-
-
-def _vocabulary(engine: Tokenizer, config: TokenizerConfig) -> Gate:
-    numbers = sorted(engine.get_vocab(with_added_tokens=True).values())
-    exact = numbers == list(range(config.vocab_size))
-    message = (
-        f"{len(numbers)} ids, from {numbers[0]} to {numbers[-1]}; the recipe asks for 0 to {config.vocab_size - 1} without gaps"
-    )
-    return Gate("vocabulary_exact", exact, message, {"ids": len(numbers), "vocab_size": config.vocab_size})
-
-
-def _control(files: Path, engine: Tokenizer) -> Gate:
-    found = {token: engine.token_to_id(token) for token in CONTROL_TOKENS}
-    typed = set(engine.encode("".join(CONTROL_TOKENS)).ids) & set(found.values())
-    problem = ""
-    if list(found.values()) != list(range(len(CONTROL_TOKENS))):
-        problem = f"control tokens have the ids {found}, not 0 to 3 in order"
-    elif typed:
-        problem = f"typed control tokens become the ids {sorted(typed)}"
-    else:
-        try:
-            files_of.separator(files, engine)
-        except InputError as error:
-            problem = str(error)
-    return Gate("control_ids", not problem, problem or "control ids are 0 to 3, and typed ones stay text", {"ids": found})

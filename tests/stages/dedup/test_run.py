@@ -268,7 +268,7 @@ def brute_force(pages, jaccard, width=5):
 
 
 @given(seed=st.integers(0, 10**9), cuts=st.lists(st.integers(0, 40), max_size=3), limit=st.sampled_from([1000, 2]))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_crawl_by_crawl_gives_what_all_at_once_gives(tmp_path_factory, seed, cuts, limit):
     """Any cut of the judging order into crawls: the same fates, twins and superseded pages; and both are what the rule says."""
     bench = Bench(tmp_path_factory.mktemp("split"))

@@ -15,7 +15,7 @@ from llm_assets.core.spec import load_entry
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.lm.chat import encode_text
 from llm_assets.stages import spec_of
-from llm_assets.stages.tokens import encode
+from llm_assets.stages.tokens import encode, gates
 from tests.support import corpus
 
 CONFIG = TokenizedDatasetConfig()
@@ -38,7 +38,7 @@ def test_run_and_gates(world, tmp_path):
     assert progress.updates[-1][:2] == (100, 100)
     assert all((out.files / path).stat().st_size < 200_000 for path in report.plots.values())
     assert [entry["lang"] for entry in report.tables["Tokens by language"]] == ["en", "fr"]
-    found = encode.gates(inputs(world), out.files, CONFIG, report)
+    found = gates.tokenized_dataset(inputs(world), out.files, CONFIG, report)
     assert [gate.name for gate in found] == list(spec_of("tokenized_dataset").gate_names)
     assert all(gate.passed and gate.blocking for gate in found), [gate.message for gate in found]
 
@@ -77,7 +77,9 @@ def test_an_empty_crawl_is_an_empty_shard(tmp_path, world):
     survivors = corpus.shards(tmp_path / "c9", [])
     files = corpus.make_tokens(tmp_path, survivors, world.tokenizer)
     assert np.load(files / "tokens-00000.npy").size == 0
-    gate = encode.gates(Inputs.of({"deduped_shards": [survivors], "tokenizer": [world.tokenizer]}), files, CONFIG, Report())[3]
+    gate = gates.tokenized_dataset(
+        Inputs.of({"deduped_shards": [survivors], "tokenizer": [world.tokenizer]}), files, CONFIG, Report()
+    )[3]
     assert gate.name == "bytes_per_token" and not gate.passed
 
 
@@ -134,7 +136,7 @@ def doctored(world, tmp_path):
     shutil.copytree(world.tokens, files)
 
     def judge():
-        return {gate.name: gate for gate in encode.gates(inputs(world), files, CONFIG, Report())}
+        return {gate.name: gate for gate in gates.tokenized_dataset(inputs(world), files, CONFIG, Report())}
 
     return files, judge
 
@@ -168,5 +170,5 @@ def test_a_document_twice_or_lost_is_refused(doctored):
 
 def test_poor_compression_is_refused(world):
     strict = TokenizedDatasetConfig(min_bytes_per_token=6.0)
-    gate = encode.gates(inputs(world), world.tokens, strict, Report())[3]
+    gate = gates.tokenized_dataset(inputs(world), world.tokens, strict, Report())[3]
     assert not gate.passed and "at least 6.0 wanted" in gate.message

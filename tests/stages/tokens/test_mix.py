@@ -11,7 +11,7 @@ from llm_assets.core.recipe.tokens import TokenizerConfig, TrainingMixConfig
 from llm_assets.core.report import Report
 from llm_assets.core.spec import load_entry
 from llm_assets.stages import spec_of
-from llm_assets.stages.tokens import mix
+from llm_assets.stages.tokens import gates, mix
 from tests.support import corpus
 
 CONFIG = TrainingMixConfig(
@@ -49,7 +49,7 @@ def test_run_and_gates(crawls, tmp_path):
     assert documents.columns == mix.MIX_DOCUMENTS.names()
     assert report.metrics == {"crawls": ["c1", "c2"], "missing": ["c3"]}
     assert report.counts["documents_in"] == 131 == sum(n for k, n in report.counts.items() if k == "kept" or ":" in k)
-    found = mix.gates(inputs(crawls), files, CONFIG, report)
+    found = gates.training_mix(inputs(crawls), files, CONFIG, report)
     assert [gate.name for gate in found] == list(spec_of("training_mix").gate_names)
     assert all(gate.passed and gate.blocking for gate in found), [gate.message for gate in found]
 
@@ -120,7 +120,7 @@ def doctored(crawls, tmp_path):
 
     def judge(changed, config=CONFIG):
         changed.write_parquet(files / "documents.parquet")
-        return {gate.name: gate.passed for gate in mix.gates(inputs(crawls), files, config, Report())}
+        return {gate.name: gate.passed for gate in gates.training_mix(inputs(crawls), files, config, Report())}
 
     return documents, judge
 

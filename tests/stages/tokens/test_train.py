@@ -11,7 +11,7 @@ from llm_assets.core.report import Report
 from llm_assets.core.spec import load_entry
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.stages import spec_of
-from llm_assets.stages.tokens import train
+from llm_assets.stages.tokens import gates, train
 from tests.support import corpus
 
 
@@ -31,7 +31,7 @@ def test_report_and_gates(world, tmp_path):
     report = load_entry(spec_of("tokenizer").entry)(inputs(world), out, corpus.TOKENIZER, progress)
     assert report.counts["vocab_size"] == 512 and report.counts["documents"] == 100
     assert report.metrics["crawls"] == ["c1"] and "c1" in progress.notes[0]
-    found = train.gates(inputs(world), out.files, corpus.TOKENIZER, report)
+    found = gates.tokenizer(inputs(world), out.files, corpus.TOKENIZER, report)
     assert [gate.name for gate in found] == list(spec_of("tokenizer").gate_names)
     assert all(gate.passed and gate.blocking for gate in found)
 
@@ -79,7 +79,7 @@ def doctor(world, tmp_path, change):
     tree = json.loads(path.read_text())
     change(tree)
     path.write_text(json.dumps(tree))
-    return {gate.name: gate for gate in train.gates(inputs(world), files, corpus.TOKENIZER, Report())}
+    return {gate.name: gate for gate in gates.tokenizer(inputs(world), files, corpus.TOKENIZER, Report())}
 
 
 def test_a_tokenizer_that_changes_text_is_refused(world, tmp_path):
