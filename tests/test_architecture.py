@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from llm_assets.core.code_guard import changed_without_version
 from llm_assets.stages import ROOMS, all_specs
 
@@ -41,7 +42,9 @@ NAMED_BY_THE_MISSION = {
 
 
 def test_imports_point_one_way():
-    result = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
