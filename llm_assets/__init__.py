@@ -7,7 +7,7 @@ The layers import downwards only: definitions → defs → stages → lm, sql �
 import os
 
 # Read by the OpenMP library when torch is imported, so it must stand before that. By default waiting threads spin: with another
-# busy process beside it, a training step of two threads took 7 s instead of 0.26 s (two cores). Sleeping costs nothing measurable.
+# busy process beside it, a training step on two cores took 7 s instead of 0.26 s.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
