@@ -114,7 +114,10 @@ def _task_table(by_name: Data) -> tuple[list[str], Rows]:
 
 
 def _claims_table(data: Data) -> tuple[list[str], Rows]:
-    rows = [[str(value) for value in claim_row(claim).values()] for claim in data["claims"]]
+    rows = [
+        [f"{value:.4f}" if isinstance(value, float) else str(value) for value in claim_row(claim).values()]
+        for claim in data["claims"]
+    ]
     return ["claim", "value", "against", "95 % interval", "verdict", "beside it"], rows
 
 
@@ -168,7 +171,8 @@ def _sections(data: Data) -> list[tuple[str, list[str], Rows]]:
 
 _LEAD = (
     "Models and baselines answer the same held-out items. ★ marks the best of a column, whoever it is; parentheses hold "
-    "95 % intervals. Descriptions are scored against one that people wrote; rules that copy from the text do well at that."
+    "95 % intervals. The base model is asked with worked examples, the others as chats. Descriptions are scored against one "
+    "that people wrote; rules that copy from the text do well at that."
 )
 
 

@@ -24,7 +24,7 @@ FORMAT = 1
 HEADLINE = {"topic": "accuracy", "describe": "rougeL", "translate": "chrf", "perplexity": "bits_per_byte"}
 ITEM_SCORE = {"topic": "correct", "describe": "ROUGE-L", "translate": "sentence chrF", "perplexity": "nats"}
 LABELS = {
-    "base_model": "base (few-shot)",
+    "base_model": "base",
     "sft_model": "SFT",
     "rlhf_model": "RLHF",
     "majority": "majority class",

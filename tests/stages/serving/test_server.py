@@ -1,7 +1,9 @@
+import signal
 import socket
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from llm_assets.core.errors import InputError, LlmAssetsError
@@ -54,3 +56,24 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path, exported, tokenizer_f
     other = tiny.byte_tokenizer(tmp_path / "other", merges=[])
     with pytest.raises(InputError, match="is not the tokenizer of"):
         open_gateway(exported, other, DeploymentConfig(file="model-f16.gguf"))
+
+
+def test_serve_answers_until_it_is_told_to_stop_and_ends_in_good_order(exported, tokenizer_folder):
+    code = f"""
+from pathlib import Path
+from llm_assets.core.recipe.release import DeploymentConfig
+from llm_assets.stages.serving.server import serve
+serve(Path({str(exported)!r}), Path({str(tokenizer_folder)!r}), port=0, config=DeploymentConfig(file="model-f16.gguf"),
+      on_ready=lambda url, key: print(url, key, flush=True))
+print("ended", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        url, key = process.stdout.readline().split()
+        assert len(key) >= 16 and httpx.get(f"{url}/v1/models", trust_env=False).status_code == 401
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=60)
+        assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] <= 3
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and out == "ended\n" and "Traceback" not in err
