@@ -1,8 +1,8 @@
 """Blocks of a page's main content, and which of them are text.
 
-resiliparse finds the main content and hands it over as minimal HTML. Here that becomes blocks (headings, paragraphs, list items,
-preformatted and bare lines), each with the share of its characters that are links: what is mostly links is navigation, a heading
-with nothing beneath it announces nothing, and the first heading repeats the title.
+resiliparse finds the main content and hands it over as minimal HTML. Here that becomes blocks (headings, paragraphs, list
+items, preformatted and bare lines), each with the share of its characters that are links: what is mostly links is navigation,
+a heading with nothing beneath it announces nothing, and the first heading repeats the title.
 """
 
 import re
@@ -12,14 +12,16 @@ from typing import Literal
 
 Kind = Literal["heading", "paragraph", "item", "pre", "bare"]
 
-# A short line outside of any paragraph that has a link and is no sentence ("Related: Mining") is navigation; so is a paragraph or a list
-# that is mostly links. The limits were set by eye on the local site; running text with many links (an encyclopaedia's lead) stays
-# below .5 and is longer.
+# A short line outside of any paragraph that has a link and is no sentence ("Related: Mining") is navigation; so is a paragraph
+# or a list that is mostly links. The limits were set by eye on the local site; running text with many links (an encyclopaedia's
+# lead) stays below .5 and is longer.
 BARE_WORDS = 25
 TEXT_LINK_SHARE, TEXT_WORDS = 0.8, 30
 LIST_LINK_SHARE = 0.5
 
-BULLET = "•"  # put before the items of an unordered list by llm_assets.stages.extract.html
+# Put before the items of an unordered list by llm_assets.stages.extract.html. ASCII, since resiliparse 2.0 loses an
+# inserted text node without any.
+BULLET = "|*|"
 
 _TOKEN = re.compile(r"<(/?)(h[1-6]|p|ul|ol|li|pre|br|a)\b[^>]*>|(\n)|([^<\n]+|<)", re.IGNORECASE)
 _SENTENCE_ENDS = (".", "!", "?", "…", ".”", ".»", '."', "。")

@@ -1,7 +1,8 @@
 """From bytes to text: byte order mark, HTTP charset, ``<meta>``, then a detector on the body (case B08).
 
 A declared charset is held to its word: bytes that it can't decode, beyond a stray few, mean that it is wrong, and the next
-candidate is asked. What nothing decodes is refused, so that no run of replacement characters enters the corpus.
+candidate is asked. One declaration is no word: "latin1" (or ASCII), which decodes everything and stands in many templates,
+yields to bytes that are valid UTF-8. What nothing decodes is refused: no run of replacement characters enters the corpus.
 """
 
 import codecs
@@ -23,6 +24,7 @@ _XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_:.-]
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
+_WESTERN = "cp1252"  # what the web means by latin1 and ASCII
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _LEVEL_ONE_HANZI = re.compile(rb"(?:[\xb0-\xd7][\xa1-\xfe])+")
 _FEW_BYTES = 64
@@ -43,7 +45,7 @@ def decode(payload: bytes, content_type: str = "") -> Decoded | None:
     """Decode a page. ``content_type`` is the HTTP header's value. None where no candidate fits."""
     for charset, source in _candidates(payload, content_type):
         name = _codec(charset)
-        if name is None:
+        if name is None or (name == _WESTERN and source in ("http", "meta") and _is_utf8(payload)):
             continue
         body = _without_bom(payload)
         try:
@@ -76,9 +78,9 @@ def detect(payload: bytes) -> str:
     """A guess from the bytes themselves, whose ASCII says nothing: long heads are no evidence.
 
     With few bytes beyond ASCII the detector is a coin toss between Cyrillic and Chinese. Where these all come in pairs that are
-    common Chinese characters (level one of GB 2312), Chinese it is: pages without a charset in a single-byte Cyrillic are the rarer.
+    common Chinese characters (level one of GB 2312), Chinese it is: undeclared pages in a single-byte Cyrillic are the rarer.
     """
-    guess = str(detect_encoding(payload, max_len=0))
+    guess = str(detect_encoding(payload, max_len=0, html5_compatible=False) or "utf-8")
     runs = _HIGH_RUN.findall(payload)
     few = sum(map(len, runs)) <= _FEW_BYTES
     if runs and few and guess.lower().startswith(_SINGLE_BYTE_GUESSES) and all(map(_LEVEL_ONE_HANZI.fullmatch, runs)):
@@ -88,11 +90,21 @@ def detect(payload: bytes) -> str:
 
 def _codec(label: str) -> str | None:
     """Python's name for a label as the web means it ("latin1" is windows-1252); None where nobody knows it."""
-    mapped = label if label.startswith("utf-16-") else str(map_encoding_to_html5(label, fallback_utf8=False) or "")
+    mapped = label if label.startswith("utf-16-") else str(map_encoding_to_html5(label, fallback_utf8=False) or label)
     try:
-        return codecs.lookup(mapped).name if mapped else None
+        return codecs.lookup(mapped).name
     except LookupError:
         return None
+
+
+def _is_utf8(payload: bytes) -> bool:
+    if payload.isascii():
+        return False
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_bom(payload: bytes) -> bytes:

@@ -16,7 +16,7 @@ _DEATHS = ("extract_crash", "extract_timeout", "extract_memory")
 
 
 def gates(inputs: Inputs, files: Path, config: ExtractedPagesConfig, report: Report) -> list[Gate]:
-    """Enough pages gave text, few ended the parser, charsets are known, the ledger fits shards and index, opt-outs are honoured."""
+    """Enough pages gave text, few ended the parser, charsets are known, ledger and shards agree, opt-outs are honoured."""
     ledger = pl.read_parquet(files / LEDGER_FILE)
     columns = ["doc_id", "url", "host", "text"]
     parts = [pl.read_parquet(path, columns=columns) for path in sorted((files / "shards").glob("*.parquet"))]
@@ -76,8 +76,8 @@ def _ledger_fits(ledger: pl.DataFrame, texts: pl.DataFrame, index: pl.DataFrame)
     surplus = texts.join(kept, on="doc_id", how="anti").height
     twice = ledger.height - ledger["doc_id"].n_unique()
     message = (
-        f"{missing} pages of the index have no fate, {unknown} fates no page, {twice} pages two fates; {lost} kept pages have no "
-        f"text, {surplus} texts are not kept"
+        f"{missing} pages of the index have no fate, {unknown} fates no page, {twice} pages two fates; "
+        f"{lost} kept pages have no text, {surplus} texts are not kept"
     )
     return Gate("ledger_matches_shards", not (missing or unknown or twice or lost or surplus), message)
 

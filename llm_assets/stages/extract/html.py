@@ -1,14 +1,15 @@
 """One HTML page → its metadata and main text. Pure; runs in the parser process only, since the parser is native code."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from llm_assets.core.documents import replace_surrogates
 from llm_assets.stages.extract.blocks import BULLET, LIST_LINK_SHARE, main_text, read_blocks
 
+_DECLARATIONS = "meta[name][content], meta[property][content], link[rel][href], a[rel][href]"
 _FURNITURE = "nav, header, footer, aside"
 _MAX_FIELD_CHARS = 2_000  # metadata longer than this is no title, description or address
 
@@ -24,16 +25,14 @@ class Page:
     html_lang: str = ""
     rel_canonical: str = ""
     text: str = ""
-    surrogates: int = 0  # lone surrogates replaced (case B14)
 
 
 def parse_html(html: str, url: str) -> Page:
     """Metadata and main text. ``url`` resolves relative addresses. Raises what the parser raises."""
-    tree = HTMLTree.parse(html)
+    tree: Any = HTMLTree.parse(html)
     if tree.document is None or tree.body is None:
         return Page()
-    metas = _metas(tree)
-    links = _links(tree, url)
+    metas, links = _declared(tree, url)
     head_title = " ".join((tree.title or "").split())
     heading = _first_heading(tree)
     _keep_lists(tree)
@@ -47,7 +46,6 @@ def parse_html(html: str, url: str) -> Page:
         post_meta=False,
     )
     title = metas.get("og:title") or (heading if heading and heading in head_title else head_title) or heading
-    text, surrogates = replace_surrogates(main_text(read_blocks(markup), f"{title}\n{head_title}"))
     root = tree.document.query_selector("html")
     return Page(
         title=_field(title),
@@ -56,42 +54,39 @@ def parse_html(html: str, url: str) -> Page:
         license=_field(links.get("license", "")),
         html_lang=_field((root.getattr("lang") or "") if root is not None else ""),
         rel_canonical=_field(links.get("canonical", "")),
-        text=text,
-        surrogates=surrogates,
+        text=main_text(read_blocks(markup), f"{title}\n{head_title}"),
     )
 
 
 def parse_plain(text: str) -> Page:
     """A text/plain page: one spelling of line ends, nothing else."""
-    clean, surrogates = replace_surrogates(text.replace("\r\n", "\n").replace("\r", "\n").strip())
-    return Page(text=clean, surrogates=surrogates)
+    return Page(text=text.replace("\r\n", "\n").replace("\r", "\n").strip())
 
 
 def _field(value: str) -> str:
-    clean, _ = replace_surrogates(" ".join(value.split()))
+    clean = " ".join(value.split())
     return clean if len(clean) <= _MAX_FIELD_CHARS else ""
 
 
-def _metas(tree: HTMLTree) -> dict[str, str]:
-    """``name`` or ``property`` in lower case → content; the first that says something counts."""
-    found: dict[str, str] = {}
-    for meta in tree.document.query_selector_all("meta[content]"):
-        name = (meta.getattr("name") or meta.getattr("property") or "").lower()
-        content = (meta.getattr("content") or "").strip()
-        if name and content:
-            found.setdefault(name, content)
-    return found
+def _declared(tree: Any, url: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Metas (``name`` or ``property`` in lower case → content) and links (``rel`` → absolute address).
 
-
-def _links(tree: HTMLTree, url: str) -> dict[str, str]:
-    """``rel`` → absolute address, for license and canonical."""
-    found: dict[str, str] = {}
-    for link in tree.document.query_selector_all("link[rel], a[rel]"):
-        for rel in (link.getattr("rel") or "").lower().split():
-            href = link.getattr("href") or ""
-            if rel in ("license", "canonical") and href:
-                found.setdefault(rel, _absolute(url, href))
-    return found
+    The first that says something counts.
+    """
+    metas: dict[str, str] = {}
+    links: dict[str, str] = {}
+    for element in tree.document.query_selector_all(_DECLARATIONS):
+        if element.tag == "meta":
+            name = (element.getattr("name") or element.getattr("property") or "").lower()
+            content = (element.getattr("content") or "").strip()
+            if name and content:
+                metas.setdefault(name, content)
+            continue
+        href = element.getattr("href")
+        for rel in (element.getattr("rel") or "").lower().split():
+            if rel in ("license", "canonical"):
+                links.setdefault(rel, _absolute(url, href))
+    return metas, links
 
 
 def _absolute(url: str, href: str) -> str:
@@ -101,13 +96,13 @@ def _absolute(url: str, href: str) -> str:
         return ""
 
 
-def _first_heading(tree: HTMLTree) -> str:
+def _first_heading(tree: Any) -> str:
     heading = tree.body.query_selector("h1")
     return " ".join(heading.text.split()) if heading is not None else ""
 
 
-def _keep_lists(tree: HTMLTree) -> None:
-    """Make unordered lists that are text ordered ones, with a mark: the main-content heuristics drop every ``<ul>`` as navigation."""
+def _keep_lists(tree: Any) -> None:
+    """Make unordered lists that are text ordered ones, with a mark: the heuristics for main content drop every ``<ul>``."""
     for element in list(tree.body.get_elements_by_tag_name("ul")):
         if element.closest(_FURNITURE) is not None:
             continue

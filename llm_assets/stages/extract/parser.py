@@ -2,8 +2,8 @@
 
 ``python -m llm_assets.stages.extract.parser LIMITS`` reads jobs and writes answers as lines of JSON. Processor time and
 memory of one document are limited here, by the kernel: a page that takes too long ends the process by SIGPROF, and whoever
-started it (``llm_assets.stages.extract.supervisor``) draws the conclusion. Processor time, not time on the clock, so that a busy machine
-decides nothing.
+started it (``llm_assets.stages.extract.supervisor``) draws the conclusion. Processor time, not time on the clock, so that a
+busy machine decides nothing. Nothing heavy is imported: a process is started for each shard, and again after each death.
 """
 
 import json
@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
 
 
 def _judged(page: Page, decoded: Decoded, limits: dict[str, Any]) -> dict[str, Any]:
-    size = len(page.text.encode())
+    size = len(page.text.encode("utf-8", "surrogatepass"))
     if size > limits["max_text_bytes"]:
         return rejected("extract_too_large", size, limits["max_text_bytes"], "bytes of text")
     if not page.text:
@@ -66,7 +65,7 @@ def _judged(page: Page, decoded: Decoded, limits: dict[str, Any]) -> dict[str, A
     share = page.text.count("\ufffd") / len(page.text)
     if share > MAX_REPLACEMENT_SHARE:
         return rejected("extract_undecodable", share, MAX_REPLACEMENT_SHARE, decoded.charset)
-    return {**asdict(page), "charset": decoded.charset, "charset_source": decoded.source}
+    return {**vars(page), "charset": decoded.charset, "charset_source": decoded.source}
 
 
 def limited_answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +90,8 @@ def main(argv: list[str]) -> int:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints must not end up among the answers
     for line in sys.stdin.buffer:
-        found = limited_answer(json.loads(line), limits)
+        job = json.loads(line)
+        found = {"number": job["number"], **limited_answer(job, limits)}
         # ASCII JSON: a lone surrogate travels as an escape (case B14).
         answers.write(json.dumps(found).encode("ascii") + b"\n")
         answers.flush()

@@ -1,7 +1,8 @@
 """``extracted_pages``: the page responses of one crawl as text and metadata, in shards; the ledger says why a page gave none.
 
-Pages are cut into shards by the index alone. Each shard is one step under datatrove's executor (``llm_assets.core.shardsteps``), which
-drives one parser process. A shard's rows and its part of the ledger are written whole; totals are read from these files.
+Pages are cut into shards by the index alone. Each shard is one step under datatrove's executor
+(``llm_assets.core.shardsteps``), which drives one parser process. A shard's rows and its part of the ledger are written whole;
+totals are read from these files.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import polars as pl
 
 from llm_assets.core import plots
 from llm_assets.core.artefact import Inputs, WorkDir
-from llm_assets.core.documents import EXTRACTED
+from llm_assets.core.documents import EXTRACTED, replace_surrogates
 from llm_assets.core.ledger import KEEP, LEDGER, Verdict, ledger_frame, ledger_row, write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
@@ -94,13 +95,20 @@ def extract(
                 verdict = Verdict(False, found["rule"], found["value"], found["threshold"], detail=found["detail"] or None)
                 verdicts[page["doc_id"]] = verdict
             else:
-                rows.append({**page, **found, "host": urlsplit(page["canonical_url"]).hostname or ""})
-                captures.append({**page, **found})
+                clean, replaced = _without_surrogates(found)
+                rows.append({**page, **clean, "host": urlsplit(page["canonical_url"]).hostname or ""})
+                captures.append({**page, **clean, "surrogates": replaced})
     ledger = [
         ledger_row(crawl, "extracted_pages", doc, url, verdicts.get(doc, KEEP))
         for doc, url in pages["doc_id", "url"].iter_rows()
     ]
     return _frame(rows, EXTRACTED), _frame(captures, CAPTURES), ledger_frame(ledger)
+
+
+def _without_surrogates(found: dict[str, str]) -> tuple[dict[str, str], int]:
+    """The fields with lone surrogates replaced, and how many there were (case B14)."""
+    pairs = {name: replace_surrogates(value) for name, value in found.items()}
+    return {name: value for name, (value, _) in pairs.items()}, sum(count for _, count in pairs.values())
 
 
 def _frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
@@ -145,26 +153,22 @@ def _collect(out: WorkDir) -> Report:
         path = out.files / "plots/dropped.png"
         plots.bars(path, [rule for rule, _ in ordered], [n for _, n in ordered], title="Pages without text, by rule", x="pages")
         shown["Pages without text"] = "plots/dropped.png"
-    filled = {
-        f"share_with_{name}": round(float((texts[name] != "").mean() or 0.0), 4)
-        for name in ("title", "description", "section", "license", "html_lang")
-    }
+    names = ("title", "description", "section", "license", "html_lang")
+    filled = texts.select((pl.col(name) != "").mean().fill_null(0.0).round(4).name.prefix("share_with_") for name in names)
+    charsets = captures.group_by("charset", "charset_source").len("pages")
+    sampled = texts.sort("doc_id").head(3)
     return Report(
         counts=counts,
         metrics={
             "text_bytes": int(sizes.sum()),
-            "median_chars": float(chars.median() or 0.0),  # type: ignore[arg-type]
+            "median_chars": texts.select(pl.col("text").str.len_chars().median().fill_null(0.0)).item(),
             "surrogates_replaced": int(captures["surrogates"].sum()),
             "shards": sum(1 for _ in (out.files / "shards").glob("*.parquet")),
-            **filled,
+            **filled.row(0, named=True),
         },
         plots=shown,
-        tables={
-            "Charsets": captures.group_by("charset", "charset_source").len("pages").sort("pages", descending=True).to_dicts()
-        },
-        samples={
-            row["title"] or row["doc_id"]: row["text"][:500] for row in texts.sort("doc_id").head(3).iter_rows(named=True)
-        },
+        tables={"Charsets": charsets.sort("pages", "charset", descending=[True, False]).to_dicts()},
+        samples={row["title"] or row["doc_id"]: row["text"][:500] for row in sampled.iter_rows(named=True)},
     )
 
 

@@ -1,7 +1,7 @@
 """Keeps a parser process alive: a page that kills it, hangs it or runs out of its limits is one reject, and the batch goes on.
 
-Answers come in the order of the jobs, so the job without an answer is the one that the process died of. It is never tried again
-(case B10).
+Answers come in the order of the jobs and carry their numbers, so the job without an answer is the one that the process died of.
+It is never tried again (case B10).
 """
 
 import json
@@ -18,16 +18,16 @@ from typing import Any
 from llm_assets.stages.extract.parser import rejected
 
 COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
-# Jobs sent ahead of their answers. They must fit a pipe (64 KiB on Linux) whole, or both ends could wait for each other; of a job
-# that is larger the address is left out, which then resolves no relative ones.
+# Jobs sent ahead of their answers. They must fit a pipe (64 KiB on Linux) whole, or both ends could wait for each other; of a
+# job that is larger the address is left out, which then resolves no relative ones.
 _WINDOW, _JOB_BYTES = 16, 3_000
 
 
 class Supervisor:
     """A parser process and its successors; use as a context manager.
 
-    ``limits``: ``max_cpu_seconds``, ``max_memory_mb``, ``max_html_bytes``, ``max_text_bytes``. ``stall_seconds``: longest wait for an
-    answer by the clock, against a process that sleeps. ``log``: file for what the processes print.
+    ``limits``: ``max_cpu_seconds``, ``max_memory_mb``, ``max_html_bytes``, ``max_text_bytes``. ``stall_seconds``: longest wait
+    for an answer by the clock, against a process that sleeps. ``log``: file for what the processes print.
     """
 
     def __init__(self, limits: dict[str, Any], stall_seconds: float, log: Path, command: Sequence[str] = COMMAND) -> None:
@@ -52,11 +52,12 @@ class Supervisor:
             if self._process is None:
                 self._start()
                 sent = answered
-            ahead = jobs[sent : answered + _WINDOW]
-            self._send(ahead)
+            ahead = range(sent, min(answered + _WINDOW, len(jobs)))
+            self._send([{**jobs[number], "number": number} for number in ahead])
             sent += len(ahead)
             line = self._line()
-            yield json.loads(line) if line is not None else self._fate_of_silent()
+            found = json.loads(line) if line is not None else None
+            yield found if found is not None and found.pop("number") == answered else self._fate_of_silent()
 
     def _start(self) -> None:
         with open(self._log, "ab") as log:

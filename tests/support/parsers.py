@@ -1,0 +1,28 @@
+"""Parser processes that misbehave. ``python -m tests.support.parsers MODE LIMITS`` speaks the protocol of the real one."""
+
+import json
+import os
+import signal
+import sys
+
+
+def main(mode: str) -> None:
+    for line in sys.stdin.buffer:
+        job = json.loads(line)
+        if "bad" in job["url"]:
+            if mode == "dies":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if mode == "leaves":
+                sys.exit(3)
+            if mode == "silent":
+                sys.stdin.buffer.read()
+            if mode == "skips":
+                continue
+        fields = dict.fromkeys(("title", "description", "section", "license", "html_lang", "rel_canonical"), "")
+        text = "half \ud835 pair" if mode == "surrogate" else f"text of {job['url']}"
+        found = {"number": job["number"], **fields, "text": text, "charset": "utf-8", "charset_source": "http"}
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
