@@ -80,11 +80,8 @@ class LlamaCpp:
 
     def greedy(self, ids: Sequence[int], n_tokens: int) -> list[int]:
         """The likeliest ``n_tokens`` ids after a prompt, one after another; ends of text don't stop it."""
-        found: list[int] = []
-        while len(found) < n_tokens:
-            body = _body([*ids, *found], 1) | {"temperature": 0.0, "n_probs": 1}
-            found.append(int(self._post("/completion", body)["completion_probabilities"][0]["top_logprobs"][0]["id"]))
-        return found
+        body = _body(list(ids), n_tokens) | {"temperature": 0.0, "n_probs": 0, "ignore_eos": True, "return_tokens": True}
+        return [int(number) for number in self._post("/completion", body)["tokens"]]
 
     def predictions(
         self, sequences: Sequence[Sequence[int]], whole: Sequence[bool], start: int
