@@ -43,7 +43,7 @@ class BaseModelConfig(Section):
     """Decoder-only transformer from random weights, trained to predict the next token. The budget is tokens, never seconds."""
 
     model: ModelShape = ModelShape()
-    train_tokens: int = Field(4_096_000, ge=1, description="Tokens predicted in all, repeats counted")
+    train_tokens: int = Field(2_457_600, ge=1, description="Tokens predicted in all, repeats counted")
     sequence_length: int = Field(256, ge=16, description="Tokens of one window; documents are packed")
     batch_rows: int = Field(8, ge=1, description="Windows of one optimiser step")
     document_mask: bool = Field(True, description="Packed documents do not attend to each other; off: they do")
