@@ -230,9 +230,22 @@ def loss(
     within about 1e-4 nats of float32's.
     """
     inner: Any = model.model
+    scored: Any = _Head.apply
+    x, wanted = residual(model, ids, dtype, mask=mask, dropout=dropout), labels.reshape(-1)
+    chosen = wanted >= 0
+    if not bool(chosen.all()):  # answers are a small part of a chat: the head runs on them alone
+        x, wanted = x[chosen], wanted[chosen]
+    output: Any = model.lm_head
+    head = (output.weight * inner.norm.weight).to(dtype)
+    result: Tensor = scored(x, head, wanted, weight, inner.config.rms_norm_eps)
+    return result
+
+
+def residual(model: nn.Module, ids: Tensor, dtype: torch.dtype, *, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+    """The residual stream after the last layer, before the final norm: (B·T, H) float32; arguments as ``loss``."""
+    inner: Any = model.model
     config: Any = model.config
     block: Any = _Block.apply
-    scored: Any = _Head.apply
     g = _geometry(config, inner.rotary_emb.inv_freq, ids, mask, dtype, dropout)
     x = nn.functional.embedding(ids.reshape(-1), inner.embed_tokens.weight)
     for layer in inner.layers:
@@ -241,7 +254,4 @@ def loss(
         w_qkv = torch.cat(turned) * layer.input_layernorm.weight
         w_gu = torch.cat((m.gate_proj.weight, m.up_proj.weight)) * layer.post_attention_layernorm.weight
         x = block(x, w_qkv.to(dtype), a.o_proj.weight.to(dtype), w_gu.to(dtype), m.down_proj.weight.to(dtype), g)
-    output: Any = model.lm_head
-    head = (output.weight * inner.norm.weight).to(dtype)
-    result: Tensor = scored(x, head, labels.reshape(-1), weight, g.eps)
-    return result
+    return x

@@ -50,7 +50,6 @@ class FinetuneConfig(Section):
     weight_decay: float = Field(0.01, ge=0)
     adam_beta2: float = Field(0.98, gt=0, lt=1)
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Of attention weights")
     max_tokens: int = Field(320, ge=8, description="Longer rows are left out and counted; no answer is ever cut")
     dtype: Literal["float32", "bfloat16"] = Field("bfloat16", description="Of matrix products; weights stay float32")
     evaluate_every: int = Field(50, ge=1, description="Steps between validations, which are also checkpoints")

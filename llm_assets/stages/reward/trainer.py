@@ -2,7 +2,8 @@
 
 Two things are added. Rows that occur more than once in a batch (the true answer stands against four wrong ones) go through
 the model once: the loss and its gradient are the same, at 5/8 of the cost. And no padding mask is passed: rows are padded on
-the right, attention is causal and the score is read at the last token that is not padding.
+the right, attention is causal and the score is read at the last token that is not padding. Where ``lm.fused`` knows the model,
+its hand-written passes are used.
 """
 
 from pathlib import Path
@@ -17,6 +18,8 @@ from trl import RewardConfig, RewardTrainer
 from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import RewardModelConfig
+from llm_assets.lm import fused
+from llm_assets.lm.device import DTYPES
 from llm_assets.lm.finetune import Quiet, StepSampler, callbacks, common_arguments, contained, newest_checkpoint
 from llm_assets.lm.generation import right_pad
 from llm_assets.stages.reward.pairs import Pairs
@@ -28,8 +31,8 @@ HEAD = "score.weight"
 class PairTrainer(Quiet, RewardTrainer):  # type: ignore[misc]
     """RewardTrainer with a given data order, which scores equal rows once."""
 
-    def __init__(self, *args: Any, order: StepSampler, **kwargs: Any) -> None:
-        self._order = order
+    def __init__(self, *args: Any, order: StepSampler, dtype: str = "float32", **kwargs: Any) -> None:
+        self._order, self._dtype = order, DTYPES[dtype]
         super().__init__(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
@@ -42,9 +45,20 @@ class PairTrainer(Quiet, RewardTrainer):  # type: ignore[misc]
 
         def scored(input_ids: torch.Tensor, **_: Any) -> SequenceClassifierOutput:
             rows, places = torch.unique(input_ids, dim=0, return_inverse=True)
-            return SequenceClassifierOutput(logits=model(input_ids=rows, use_cache=False).logits[places])
+            return SequenceClassifierOutput(logits=row_scores(model, rows, self._dtype)[places])
 
         return super().compute_loss(scored, inputs, return_outputs, num_items_in_batch)
+
+
+def row_scores(model: Any, rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Scores (rows, 1) of right-padded ids, differentiable; ``dtype`` is that of the fast path's matrix products."""
+    if not fused.supports(model, rows.device):
+        logits: torch.Tensor = model(input_ids=rows, use_cache=False).logits
+        return logits
+    last = (rows != model.config.pad_token_id).sum(1) - 1
+    hidden = fused.residual(model, rows, dtype).view(*rows.shape, -1)[torch.arange(len(rows)), last]
+    scored: torch.Tensor = model.score(model.model.norm(hidden))
+    return scored
 
 
 def from_causal(folder: Path, device: torch.device) -> PreTrainedModel:
@@ -104,6 +118,7 @@ def train(
             processing_class=tokenizer,
             callbacks=callbacks(config, progress),
             order=order,
+            dtype=config.dtype,
         )
         checkpoint = newest_checkpoint(folder)
         if checkpoint is not None:

@@ -46,9 +46,8 @@ def run(inputs: Inputs, out: WorkDir, config: SftModelConfig, progress: Progress
         "method": config.method,
     }
     if config.method == "full":
-        model = models.load(base, device=where, attention_dropout=config.dropout)
+        model = models.load(base, device=where)
         best, log = train(model, known, (training, validation), config, out.private / "full", where, progress)
-        best.config.attention_dropout = 0.0
         end_turns(best, known)
         models.save(best, known, out.files)
         if small:
@@ -138,7 +137,7 @@ def _adapter(
             "warmup_steps": min(config.warmup_steps, steps // 4),
         }
     )
-    model = models.load(base, device=where, attention_dropout=config.dropout)
+    model = models.load(base, device=where)
     best, own_log = train(model, known, data, small, out.private / "lora", where, progress, lora)
     if log is not None:
         log.extend(own_log)

@@ -1,14 +1,16 @@
 """TRL's SFTTrainer on answers: how the fine-tuned model, or an adapter, is trained.
 
-One thing is done differently: logits are made only for the columns of a batch that hold answers. On a CPU, TRL 1.16 projects
-every position to the vocabulary, and passes a padding mask that keeps attention from its fast path; rows are padded on the
-right and attention is causal, so no trained position can see padding.
+The loss is computed differently: TRL 1.16 on a CPU projects every position to the vocabulary and passes a padding mask that
+keeps attention from its fast path. Here only answers are projected and there is no mask: rows are padded on the right and
+attention is causal, so no trained position can see padding. Where ``lm.fused`` knows the model, its hand-written passes are
+used (``benchmarks/finetuning.py`` has the ratios).
 """
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import is_peft_model
 from datasets import Dataset
 from peft import LoraConfig as PeftLoraConfig
 from torch.nn.functional import cross_entropy
@@ -17,6 +19,8 @@ from trl import SFTConfig, SFTTrainer
 
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import LoraConfig, SftModelConfig
+from llm_assets.lm import fused
+from llm_assets.lm.device import DTYPES
 from llm_assets.lm.finetune import Quiet, StepSampler, callbacks, common_arguments, contained, newest_checkpoint
 from llm_assets.stages.sft.examples import IGNORED, Examples
 
@@ -24,8 +28,8 @@ from llm_assets.stages.sft.examples import IGNORED, Examples
 class AnswerTrainer(Quiet, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with a given data order and logits for answers only."""
 
-    def __init__(self, *args: Any, order: StepSampler, **kwargs: Any) -> None:
-        self._order = order
+    def __init__(self, *args: Any, order: StepSampler, dtype: str = "float32", **kwargs: Any) -> None:
+        self._order, self._dtype = order, DTYPES[dtype]
         super().__init__(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
@@ -37,7 +41,7 @@ class AnswerTrainer(Quiet, SFTTrainer):  # type: ignore[misc]
         """Mean cross-entropy (nats) over the batch's trained tokens (over all of them, when gradients are accumulated)."""
         if return_outputs:
             raise ValueError("this trainer keeps no outputs; ask for prediction_loss_only")
-        loss, trained = answer_loss(model, inputs["input_ids"], inputs["labels"])
+        loss, trained = answer_loss(model, inputs["input_ids"], inputs["labels"], self._dtype)
         if self.model.training:
             self._total_train_tokens += int(inputs["attention_mask"].sum())
             self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
@@ -45,8 +49,16 @@ class AnswerTrainer(Quiet, SFTTrainer):  # type: ignore[misc]
         return loss / scale
 
 
-def answer_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed cross-entropy (nats) over the labels that are not -100, and how many they are. (rows, length), padded right."""
+def answer_loss(
+    model: Any, ids: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed cross-entropy (nats) over the labels that are not -100, and how many they are. (rows, length), padded right.
+
+    ``dtype`` is that of the fast path's matrix products; transformers' modules follow the autocast that is on.
+    """
+    if not is_peft_model(model) and fused.supports(model, ids.device):
+        loss = fused.loss(model, ids[:, :-1].contiguous(), labels[:, 1:].contiguous(), 1.0, dtype)
+        return loss, (labels[:, 1:] != IGNORED).sum()
     answered = (labels != IGNORED).any(0).nonzero().flatten()
     first, last = int(answered[0]), int(answered[-1])
     columns = torch.arange(first - 1, last, device=ids.device)  # a column predicts the next one
@@ -101,6 +113,7 @@ def train(
             peft_config=adapter,
             callbacks=callbacks(config, progress),
             order=order,
+            dtype=config.dtype,
         )
         checkpoint = newest_checkpoint(folder)
         if checkpoint is not None:
