@@ -13,6 +13,7 @@ from llm_assets.core.ledger import LEDGER_FILE, ledger_counts
 from llm_assets.core.recipe.corpus import CleanedCorpusConfig
 from llm_assets.core.report import Gate, Report
 from llm_assets.stages.clean import pii
+from llm_assets.stages.clean.run import CAPTURES_FILE, with_digests
 
 _LABELLED = Path(__file__).with_name("personal_data.tsv")
 
@@ -117,9 +118,11 @@ def concerned(artefact: object, inputs: Inputs, config: CleanedCorpusConfig) -> 
     if not stones:
         return "none"
     matched = set()
-    for path in inputs.one("extracted_pages").shards():
-        for url, doc_id in pl.read_parquet(path, columns=["url", "doc_id"]).iter_rows():
-            stone = stones.match(url=url, doc_id=doc_id)
+    pages = inputs.one("extracted_pages")
+    for path in pages.shards():
+        rows = with_digests(pl.read_parquet(path, columns=["url", "doc_id"]), pages.file(CAPTURES_FILE))
+        for url, doc_id, digest in rows.iter_rows():
+            stone = stones.match(url=url, doc_id=doc_id, sha256=digest or "")
             if stone is not None:
                 matched.add(stone)
     return canonical(sorted(matched)).decode() if matched else "none"

@@ -17,6 +17,7 @@ from llm_assets.core.ledger import KEPT, LEDGER, write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import CleanedCorpusConfig
 from llm_assets.core.report import Report
+from llm_assets.core.shards import shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
 from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.clean import pii
@@ -26,6 +27,7 @@ from llm_assets.stages.clean.filters.repetition import add_repetition
 from llm_assets.stages.clean.language import identify
 from llm_assets.stages.clean.standardise import standardise
 
+CAPTURES_FILE = "captures.parquet"  # of extracted_pages
 _VERDICT = {"kept": pl.Boolean, "rule": pl.String, "value": pl.Float64, "threshold": pl.Float64, "detail": pl.String}
 
 
@@ -45,6 +47,7 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
             "crawl": out.partition,
             "config": config.model_dump(mode="json"),
             "tombstones": str(tombstones.files) if tombstones else "",
+            "captures": str(source.files / CAPTURES_FILE),
         },
         len(shards),
         out.private / "steps",
@@ -60,10 +63,18 @@ def shard(arguments: Mapping[str, Any], rank: int) -> None:
     folder = arguments["tombstones"]
     stones = Tombstones.load(Artefact("tombstones", "all", "", Path(folder)) if folder else None)
     pages = pl.read_parquet(arguments["sources"][rank])
+    if stones:
+        pages = with_digests(pages, Path(arguments["captures"]))
     kept, ledger = clean(pages, arguments["crawl"], config, stones)
-    ledger.write_parquet(Path(arguments["private"]) / "ledger" / f"{rank:05d}.parquet")
-    target = Path(arguments["files"]) / "shards" / f"{rank:05d}.parquet"
-    kept.write_parquet(target, compression="zstd", row_group_size=20_000)
+    write_shard(Path(arguments["private"]) / "ledger" / shard_name(rank), ledger, LEDGER)
+    write_shard(Path(arguments["files"]) / "shards" / shard_name(rank), kept, CLEANED)
+
+
+def with_digests(pages: pl.DataFrame, captures: Path) -> pl.DataFrame:
+    """Extracted pages with the ``payload_digest`` of their capture, by which tombstones name a content."""
+    return pages.join(
+        pl.read_parquet(captures, columns=["doc_id", "payload_digest"]), on="doc_id", how="left", maintain_order="left"
+    )
 
 
 def clean(
@@ -79,14 +90,7 @@ def clean(
         pl.Series("lang", [lang for lang, _ in languages], pl.String),
         pl.Series("lang_score", [score for _, score in languages], pl.Float32),
     )
-    early = pl.DataFrame(
-        [
-            _early(row, config, stones)
-            for row in frame.select("url", "doc_id", "text", "lang", "lang_score").iter_rows(named=True)
-        ],
-        schema=_VERDICT,
-        orient="row",
-    )
+    early = pl.DataFrame([_early(row, config, stones) for row in frame.iter_rows(named=True)], schema=_VERDICT, orient="row")
     measured = add_repetition(prepare(frame))
     late = judge(measured, rules_of(config)).with_columns(detail=pl.lit(None, pl.String))
     verdicts = _first_dropped(early, late)
@@ -108,7 +112,7 @@ def clean(
 
 def _early(row: dict[str, Any], config: CleanedCorpusConfig, stones: Tombstones) -> dict[str, Any]:
     """What needs no measures: tombstones, size, language."""
-    stone = stones.match(url=row["url"], doc_id=row["doc_id"])
+    stone = stones.match(url=row["url"], doc_id=row["doc_id"], sha256=row.get("payload_digest") or "")
     if stone is not None:
         return {"kept": False, "rule": "tombstone", "value": None, "threshold": None, "detail": stone}
     size = len(row["text"].encode())
@@ -132,13 +136,16 @@ def _first_dropped(early: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
 
 def _without_personal_data(frame: pl.DataFrame, config: CleanedCorpusConfig) -> pl.DataFrame:
     kinds = config.personal_data.kinds if config.personal_data.enabled else []
-    replaced = [pii.replace(text, kinds) for text in frame["text"]]
+    n_pii = [0] * frame.height
+    for column in ("text", "title", "description"):
+        replaced = [pii.replace(text or "", kinds) for text in frame[column]]
+        frame = frame.with_columns(pl.Series(column, [text for text, _ in replaced], pl.String))
+        n_pii = [count + len(found) for count, (_, found) in zip(n_pii, replaced, strict=True)]
     return (
-        frame.with_columns(pl.Series("text", [text for text, _ in replaced], pl.String))
-        .with_columns(
+        frame.with_columns(
             n_words=pl.col(N_SYMBOL_FREE),
             n_bytes=pl.col("text").str.len_bytes(),
-            n_pii=pl.Series([len(found) for _, found in replaced], dtype=pl.Int32),
+            n_pii=pl.Series(n_pii, dtype=pl.Int32),
         )
         .select(CLEANED.names())
         .cast(CLEANED)

@@ -55,6 +55,8 @@ def made(tmp_path):
     frame = pages()
     frame[:15].write_parquet(source / "00000.parquet")
     frame[15:].write_parquet(source / "00001.parquet")
+    digests = frame.select("doc_id", payload_digest="sha256:" + pl.col("doc_id"))
+    digests.write_parquet(tmp_path / "extracted" / "captures.parquet")
     inputs = Inputs.of({"extracted_pages": [tmp_path / "extracted"]})
     work = WorkDir.at(tmp_path / "work", "crawl", "cleaned_corpus")
     return inputs, work, run(inputs, work, CONFIG, Silent())
@@ -138,6 +140,33 @@ def test_only_tombstones_that_match_change_the_identity(made, tmp_path):
 
     assert fingerprint() == fingerprint(("host", "elsewhere.example", "x")) == "none"
     assert fingerprint(("url", "http://site.example/1", "x")) != "none"
+    assert fingerprint(("sha256", f"{1:032x}", "x")) not in ("none", fingerprint(("url", "http://site.example/1", "x")))
+    assert fingerprint(("sha256", f"{777:032x}", "x")) == "none"
+
+
+def test_a_content_is_kept_out_wherever_it_was_captured(made, tmp_path):
+    inputs, _, report = made
+    folder = tmp_path / "stones"
+    folder.mkdir()
+    stones = pl.DataFrame([("sha256", f"{5:032x}", "asked")], schema=TOMBSTONES, orient="row")
+    stones.write_parquet(folder / TOMBSTONES_FILE)
+    given = Inputs.of({"extracted_pages": [inputs.one("extracted_pages").files], "tombstones": [folder]})
+    out = WorkDir.at(tmp_path / "again", "crawl", "cleaned_corpus")
+    again = run(given, out, CONFIG, Silent())
+    assert again.counts["dropped:tombstone"] == 1
+    assert again.counts["kept"] == report.counts["kept"] - 1
+    dropped = pl.read_parquet(out.files / "ledger.parquet").filter(pl.col("rule") == "tombstone")
+    assert dropped["url"].to_list() == ["http://site.example/5"]
+
+
+def test_personal_data_goes_from_title_and_description_too():
+    row = page(1, ENGLISH.format(name="me", more="")) | {
+        "title": "Ask a.b@example.co.uk",
+        "description": "Call +44 20 7946 0958",
+    }
+    kept, _ = clean(pl.DataFrame([row], schema=EXTRACTED, orient="row"), "crawl", CONFIG, Tombstones())
+    found = kept.row(0, named=True)
+    assert (found["title"], found["description"], found["n_pii"]) == ("Ask email@example.com", "Call +1 555 0100", 2)
 
 
 def test_personal_data_of_the_case_list():

@@ -147,7 +147,8 @@ def test_empty_text_breaks_a_rule_and_nothing_else_breaks():
 
 def test_c4_drops_lines_and_pages():
     text = "Home\nThe first sentence is here.\nPlease enable JavaScript to see this.\nWe use cookies to follow you.\nMore words here"
-    assert c4.clean_lines(text, C4Rules()) == "The first sentence is here."
+    assert c4.clean_lines(text, C4Rules(drop_unterminated_lines=True)) == "The first sentence is here."
+    assert c4.clean_lines(text, C4Rules()) == "Home\nThe first sentence is here.\nMore words here"
     kept = c4.clean_lines(text, C4Rules(drop_unterminated_lines=False))
     assert kept == "Home\nThe first sentence is here.\nMore words here"
     assert verdict_of("Lorem ipsum dolor sit amet.", "en", c4.rules(C4Rules())).rule == "c4_lorem_ipsum"
