@@ -157,7 +157,7 @@ def _report(out: WorkDir, config: CleanedCorpusConfig) -> Report:
     ledger = pl.concat([pl.read_parquet(path) for path in parts]) if parts else pl.DataFrame(schema=LEDGER)
     counts = write_ledger(out.files, ledger)
     shards = sorted((out.files / "shards").glob("*.parquet"))
-    columns = ["lang", "n_words", "n_bytes", "n_pii"]
+    columns = ["doc_id", "lang", "n_words", "n_bytes", "n_pii", "title", "text"]
     kept = pl.concat([pl.read_parquet(path, columns=columns) for path in shards]) if shards else pl.DataFrame(schema=CLEANED)
     languages = Counter(dict(kept.group_by("lang").len().iter_rows()))
     dropped = {key.removeprefix("dropped:"): count for key, count in counts.items() if key.startswith("dropped:")}
@@ -178,4 +178,6 @@ def _report(out: WorkDir, config: CleanedCorpusConfig) -> Report:
     if kept.height:
         plots.histogram(out.files / "words.png", kept["n_words"].clip(0, 1000).to_list(), title="Words a document", x="words")
         charts["words a document"] = "words.png"
-    return Report(counts=counts, metrics=figures, plots=charts)
+    sampled = kept.sort("doc_id").head(3).iter_rows(named=True)
+    samples = {row["title"] or row["doc_id"]: row["text"][:500] for row in sampled}
+    return Report(counts=counts, metrics=figures, plots=charts, samples=samples)
