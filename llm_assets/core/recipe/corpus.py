@@ -22,7 +22,10 @@ class ExtractedPagesConfig(Section):
     shard_documents: int = Field(1_000, ge=1, description="Pages a shard at most")
     shard_bytes: int = Field(64_000_000, ge=1, description="Compressed bytes of the pages of a shard, about")
     min_extracted_share: float = Field(
-        0.5, ge=0, le=1, description="Gate: pages that gave text, of those that came whole and did not opt out"
+        0.3,
+        ge=0,
+        le=1,
+        description="Gate: pages that gave text, of those that came whole and did not opt out (a refresh is rich in listings)",
     )
     max_crash_share: float = Field(
         0.01, ge=0, le=1, description="Gate: pages that ended the parser, by time, memory or a crash"
