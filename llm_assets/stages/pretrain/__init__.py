@@ -18,6 +18,7 @@ SPECS: tuple[AssetSpec, ...] = (
         gates="llm_assets.stages.pretrain.gates:gates",
         gate_names=("base_loss_finite", "base_learned", "base_beats_bigram", "base_reloads"),
         code=(
+            "llm_assets.lm.chat",
             "llm_assets.lm.checkpoint",
             "llm_assets.lm.data",
             "llm_assets.lm.fused",
@@ -26,6 +27,7 @@ SPECS: tuple[AssetSpec, ...] = (
             "llm_assets.lm.optim",
             "llm_assets.lm.schedule",
             "llm_assets.lm.scoring",
+            "llm_assets.lm.tokenizer",
         ),
         libraries=("torch", "transformers"),
         process=True,
