@@ -83,8 +83,8 @@ def run(inputs: Inputs, out: WorkDir, config: BaseModelConfig, progress: Progres
 
 def _plan(config: BaseModelConfig, parameters: int, stream: TokenStream, device: torch.device) -> str:
     return (
-        f"{parameters:,} parameters on {device}; {config.steps:,} steps of {config.batch_rows} × {config.sequence_length} tokens: "
-        f"{config.steps / stream.steps_per_epoch:.1f} passes over {stream.data.n_tokens:,} tokens"
+        f"{parameters:,} parameters on {device}; {config.steps:,} steps of {config.batch_rows} × {config.sequence_length} "
+        f"tokens: {config.steps / stream.steps_per_epoch:.1f} passes over {stream.data.n_tokens:,} tokens"
     )
 
 
