@@ -20,7 +20,7 @@ from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import RewardModelConfig
 from llm_assets.lm import fused
 from llm_assets.lm.device import DTYPES
-from llm_assets.lm.finetune import Quiet, StepSampler, callbacks, common_arguments, contained, newest_checkpoint
+from llm_assets.lm.finetune import WIDTH_MULTIPLE, Quiet, StepSampler, callbacks, common_arguments, contained, newest_checkpoint
 from llm_assets.lm.generation import right_pad
 from llm_assets.stages.reward.pairs import Pairs
 from llm_assets.stages.reward.preferences import KINDS
@@ -153,7 +153,7 @@ def scores(model: Any, rows: list[list[int]], batch_size: int = 64) -> list[floa
     found: dict[tuple[int, ...], float] = {}
     for start in range(0, len(distinct), batch_size):
         some = distinct[start : start + batch_size]
-        ids = right_pad(some, fill=model.config.pad_token_id).to(model.device)
+        ids = right_pad(some, fill=model.config.pad_token_id, multiple=WIDTH_MULTIPLE).to(model.device)
         logits = model(input_ids=ids, use_cache=False).logits[:, 0]
         found.update(zip(some, logits.float().tolist(), strict=True))
     return [found[tuple(row)] for row in rows]

@@ -100,7 +100,9 @@ def test_the_classifier_starts_from_the_chat_model_with_a_score_of_zero(world, t
         trainer.from_causal(damaged, CPU)
 
 
-def test_scoring_equal_rows_once_gives_the_loss_and_gradient_of_trl(world, tmp_path):
+@pytest.mark.parametrize("fast", [True, False])
+def test_scoring_equal_rows_once_gives_the_loss_and_gradient_of_trl(world, tmp_path, monkeypatch, fast):
+    monkeypatch.setattr(trainer.fused, "supports", lambda *args: fast)
     rows = pairs(world)
     assert len({tuple(ids) for ids in rows.chosen}) == 4  # four pairs a question
     dataset = trainer._dataset(rows)

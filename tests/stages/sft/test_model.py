@@ -140,7 +140,9 @@ def batch(examples, rows, pad):
     return ids, labels
 
 
-def test_the_loss_is_that_of_trl_on_every_column(world, tmp_path):
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_loss_is_that_of_trl_on_every_column(world, tmp_path, monkeypatch, fast):
+    monkeypatch.setattr(trainer.fused, "supports", lambda *args: fast)
     known, examples = data(world)
     model = models.load(world.folders["base_model"][0])
     ids, labels = batch(examples, range(12), known.pad_token_id)
