@@ -34,11 +34,14 @@ class LlamaCpp:
     """A GGUF file loaded by llama.cpp's server on a free port of 127.0.0.1; a context manager.
 
     ``threads``: llama.cpp's threads spin while they wait for each other, so one is the fastest for a small model wherever
-    anything else runs. ``parallel``: requests answered at once, each with ``context`` tokens (0: the model's own).
+    anything else runs. ``exact_cache`` keeps keys and values in float32, so that a comparison measures the file and not the
+    cache. ``parallel``: requests answered at once, each with ``context`` tokens (0: the model's own).
     Raises ``InputError`` where llama.cpp can't load the file.
     """
 
-    def __init__(self, path: Path, *, parallel: int = 4, threads: int = 1, context: int = 512) -> None:
+    def __init__(
+        self, path: Path, *, parallel: int = 4, threads: int = 1, context: int = 512, exact_cache: bool = False
+    ) -> None:
         import xllamacpp
 
         if not path.is_file():
@@ -52,6 +55,9 @@ class LlamaCpp:
         params.n_threads_http = parallel + 1
         params.warmup = params.ui = params.endpoint_slots = False
         params.verbosity = 0
+        if exact_cache:
+            params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         try:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:

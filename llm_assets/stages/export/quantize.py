@@ -95,7 +95,8 @@ def measure_files(
     parity: dict[str, Any] = {}
     rows = []
     for done, kind in enumerate(gguf.FORMATS, 1):
-        with LlamaCpp(files / file_name(kind), context=config.document_tokens + _DECODED + 1) as server:
+        context = config.document_tokens + _DECODED + 1
+        with LlamaCpp(files / file_name(kind), context=context, exact_cache=True) as server:
             found = measure.compare(server.predictions(sequences, whole, start), wanted, config.exempt_gap_nats)
             decoded = server.greedy([start], _DECODED)
             if kind == "f16":
