@@ -43,6 +43,7 @@ def checks(spec: AssetSpec) -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 name,
                 asset=spec.name,
+                blocking=True,
                 partitions_def=settings.crawls if spec.partitioned else None,
             )
             for name in spec.gate_names
