@@ -1,4 +1,4 @@
-"""``llm-assets``: the command line. It parses and calls ``commands/``; every mistake a user can mend is one sentence, exit code 2."""
+"""``llm-assets``: the command line. It parses and calls ``commands/``; a user's mistake is one sentence, exit code 2."""
 
 import os
 import sys

@@ -71,15 +71,15 @@ def test_every_asset_is_current_complete_and_accepted(house):
 def test_the_history_is_in_the_dagster_instance(house, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(house.store.root / ".dagster"))
     with dg.DagsterInstance.get() as instance:
-        assert instance.get_dynamic_partitions("crawl") == [FIRST] or FIRST in instance.get_dynamic_partitions("crawl")
+        assert FIRST in instance.get_dynamic_partitions("crawl")
         for name, spec in all_specs().items():
             event = instance.get_latest_materialization_event(dg.AssetKey(name))
             assert event is not None, name
             version = event.asset_materialization.tags["dagster/data_version"]
             if not spec.partitioned:
                 assert version == house.store.current(name).manifest().digest[:32], name
-        observed = instance.fetch_observations(dg.AssetKey("base_model"), limit=1)
-        assert observed is not None
+        failed = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+        assert failed == []
 
 
 def test_the_claims_that_apply_hold_and_the_others_say_so(house):

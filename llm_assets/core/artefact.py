@@ -50,7 +50,7 @@ class Inputs:
 
     @classmethod
     def of(cls, folders: Mapping[str, Sequence[Path]], store: Path | None = None) -> "Inputs":
-        """From plain folders, for tests and notebooks; the folder's name is taken as the partition where there is no manifest."""
+        """From plain folders, for tests and notebooks; without a manifest the folder's name is taken as the partition."""
         found: dict[str, list[Artefact]] = {}
         for asset, paths in folders.items():
             found[asset] = []

@@ -7,6 +7,7 @@ that decide its result. After raising a version: ``llm-assets code-versions``.
 
 import ast
 import hashlib
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from llm_assets.core.jsonio import read_json, write_json
 from llm_assets.core.spec import AssetSpec
 
 PACKAGE = Path(__file__).parents[1]
+DECIDING = ("llm_assets.stages.", "llm_assets.lm.", "llm_assets.sql.")
 RECORD = Path(__file__).with_name("code_versions.json")
 
 
@@ -35,11 +37,42 @@ def _files(module: str) -> list[Path]:
     return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
+def _imported(tree: ast.Module) -> set[str]:
+    """The modules of the floors that decide results (stages, lm, sql) that a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.startswith(DECIDING) and _is_module(name)}
+
+
+@cache
+def _is_module(name: str) -> bool:
+    relative = PACKAGE.parent / name.replace(".", "/")
+    return relative.with_suffix(".py").is_file()
+
+
+def deciding_files(spec: AssetSpec) -> list[Path]:
+    """The files whose code decides an asset's content: the entry's module, ``spec.code``, and what these import, at any depth,
+    of the floors that decide results. Gates are not among them, unless the entry imports them.
+    """
+    waiting = {path for module in (spec.module, *spec.code) for path in _files(module)}
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        for module in _imported(ast.parse(path.read_bytes())):
+            waiting |= set(_files(module)) - found
+    return sorted(found)
+
+
 def code_hash(spec: AssetSpec) -> str:
-    """SHA-256 over the syntax trees of the entry's module and of the modules in ``spec.code``, 16 hex digits."""
+    """SHA-256 over the syntax trees of ``deciding_files``, 16 hex digits."""
     hasher = hashlib.sha256()
-    for path in sorted({path for module in (spec.module, *spec.code) for path in _files(module)}):
-        hasher.update(path.relative_to(PACKAGE).as_posix().encode())
+    for path in deciding_files(spec):
+        hasher.update(path.relative_to(PACKAGE.parent).as_posix().encode())
         hasher.update(ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode())
     return hasher.hexdigest()[:16]
 

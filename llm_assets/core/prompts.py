@@ -1,7 +1,7 @@
 """How each task is asked: one wording for training, preference pairs, PPO, evaluation and the docs' samples.
 
-A model is only judged fairly if it is asked in the words that it was taught. The instruction comes first, so that a causal model
-reads the text knowing what for. Texts are clipped to whole words, so that a prompt's cost is bounded.
+A model is only judged fairly if it is asked in the words that it was taught. The instruction comes first, so that a causal
+model reads the text knowing what for. Texts are clipped to whole words, so that a prompt's cost is bounded.
 """
 
 MAX_WORDS = 64  # of a text; the first sentences say what a thing is, and the rest costs training time in proportion

@@ -4,7 +4,6 @@ import ast
 
 from llm_assets.core import code_guard
 from llm_assets.core.spec import AssetSpec
-from tests.support.toy import TOTAL
 
 
 def spec(entry, **more):
@@ -35,4 +34,11 @@ def test_other_modules_count_when_the_spec_names_them():
     plain = code_guard.code_hash(spec("llm_assets.core.jsonio:digest"))
     assert code_guard.code_hash(spec("llm_assets.core.jsonio:digest", code=("llm_assets.core.ledger",))) != plain
     assert code_guard.code_hash(spec("llm_assets.core.jsonio:canonical")) == plain
-    assert TOTAL.module == "tests.support.toy"
+
+
+def test_what_the_entry_imports_counts_by_itself_and_its_gates_do_not():
+    from llm_assets.stages import spec_of
+
+    names = {path.name for path in code_guard.deciding_files(spec_of("sft_model"))}
+    assert {"model.py", "trainer.py", "merging.py", "examples.py", "fused.py"} <= names
+    assert "model_gates.py" not in names

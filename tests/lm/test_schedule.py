@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from llm_assets.lm import schedule
@@ -8,7 +10,7 @@ def test_it_rises_then_falls_to_its_floor(kind):
     rates = [schedule.multiplier(kind, step, 100, warmup_steps=10, floor=0.1) for step in range(100)]
     assert 0 < rates[0] < rates[9] < 1
     assert rates[10] == 1
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[-1] == 1 if kind == "constant" else 0.1 < rates[-1] < 0.12
 
 

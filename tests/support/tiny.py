@@ -25,7 +25,9 @@ def byte_tokenizer(folder: Path, merges: list[tuple[str, str]] = MERGES) -> Path
     return folder
 
 
-def random_model(folder: Path, tokenizer: Path, *, seed: int = 0, context: int = 512, kind: str = "causal", **over: Any) -> Path:
+def random_model(
+    folder: Path, tokenizer: Path, *, seed: int = 0, context: int = 512, kind: str = "causal", **over: Any
+) -> Path:
     """A two-layer llama with random weights large enough that its answers differ; ``kind`` as in ``lm.model.load``."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification

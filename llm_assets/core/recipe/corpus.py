@@ -102,8 +102,8 @@ class PersonalData(Section):
 
     enabled: bool = True
     kinds: list[Literal["email", "phone", "ipv4", "ipv6", "card", "iban"]] = ["email", "phone", "ipv4", "ipv6", "card", "iban"]
-    min_recall: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled set in data/inputs")
-    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled set in data/inputs")
+    min_recall: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled lines of the stage")
+    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled lines of the stage")
 
 
 class CleanedCorpusConfig(Section):

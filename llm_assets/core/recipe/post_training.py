@@ -96,15 +96,15 @@ class SftModelConfig(FinetuneConfig):
 class RewardModelConfig(FinetuneConfig):
     """Reward model on preference pairs."""
 
-    max_steps: int = Field(60, ge=1)
+    max_steps: int = Field(160, ge=1)
     batch_size: int = Field(
         32, ge=4, multiple_of=4, description="Pairs an optimiser step; the four of a question stay together"
     )
     learning_rate: float = Field(5e-4, gt=0)
-    evaluate_every: int = Field(20, ge=1, description="Steps between validations, which are also checkpoints")
+    evaluate_every: int = Field(40, ge=1, description="Steps between validations, which are also checkpoints")
     validation_rows: int = Field(128, ge=1, description="Validation pairs of each validation, by hash order")
     center_coefficient: float = Field(0.01, ge=0, description="Weight of (chosen + rejected)², which keeps scores near zero")
-    test_pairs: int = Field(600, ge=8, description="Held-out pairs of the final figures, by hash order")
+    test_pairs: int = Field(1_000, ge=8, description="Held-out pairs of the final figures, by hash order")
     max_left_out_share: float = Field(0.02, ge=0, lt=1, description="Gate: share of pairs left out as too long or equal")
     max_equal_share: float = Field(0.001, ge=0, lt=1, description="Gate: share of pairs whose ids are equal")
     max_reload_difference: float = Field(1e-5, gt=0, description="Gate: score before saving against after loading")
@@ -126,7 +126,7 @@ class RlhfModelConfig(Section):
     )
     max_prompt_tokens: int = Field(256, ge=1, description="Longer prompts are left out and counted")
     max_answer_tokens: int = Field(40, ge=1)
-    iterations: int = Field(6, ge=1, description="Rounds of rollouts and updates")
+    iterations: int = Field(4, ge=1, description="Rounds of rollouts and updates")
     rollouts_per_iteration: int = Field(256, ge=2, description="Answers sampled a round")
     samples_per_prompt: int = Field(4, ge=1, description="Answers to one prompt in a round: each prompt is computed once")
     epochs: int = Field(1, ge=1, description="Passes over a round's rollouts")
@@ -147,7 +147,7 @@ class RlhfModelConfig(Section):
     missing_end_penalty_sd: float = Field(1.0, ge=0, description="Taken off an answer that does not end by itself")
     ptx_coefficient: float = Field(0.5, ge=0, description="Weight of the supervised loss on reference answers; 0: off")
     ptx_batch_size: int = Field(32, ge=1, description="Reference answers an optimiser step")
-    validation_prompts: int = Field(192, ge=2, description="Prompts on which each round is judged")
+    validation_prompts: int = Field(128, ge=2, description="Prompts on which each round is judged")
     test_prompts: int = Field(256, ge=2, description="Held-out prompts of the final figures")
     gold_slack: float = Field(
         0.5, ge=0, le=1, description="How far validation ROUGE-L of a kept round may fall, in lower halves of its interval"
