@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from llm_assets.core.errors import LlmAssetsError
 from llm_assets.core.produce import Outcome, produce
@@ -91,7 +92,7 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
             )
         except BaseException as error:
             for listener in LISTENERS:
-                listener.on_fail(spec.name, partition, str(error) or type(error).__name__)
+                listener.on_fail(spec.name, partition, _said(error))
             if isinstance(error, LlmAssetsError):
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             raise
@@ -114,6 +115,12 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         output_required=False,
         tags=spec.tags or None,
     )(materialise)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt | DagsterExecutionInterruptedError):
+        return "interrupted; what it had done is kept: say the same again and it goes on"
+    return str(error) or type(error).__name__
 
 
 def _results(outcome: Outcome) -> Iterator[Any]:
