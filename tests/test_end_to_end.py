@@ -3,6 +3,7 @@
 What the small run can't show is said by the run itself (claims that are "not judged"); the demo's size judges them all.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,10 +13,14 @@ import polars as pl
 import pytest
 
 from llm_assets.core.claims import read_claims
+from llm_assets.core.errors import GateBlocked
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import hash_files
+from llm_assets.core.produce import accept_or_raise, produce
+from llm_assets.core.recipe import load_recipe
 from llm_assets.core.store import Store
 from llm_assets.stages import all_specs
+from tests.support import doctor
 
 FIRST, LATER = "wiki-2026-11", "wiki-2026-12"
 
@@ -130,3 +135,19 @@ def test_a_second_run_reuses_everything(house, refreshed):
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("reused") == 4
     assert house.manifests() == before
+
+
+@pytest.mark.parametrize("asset", doctor.NAMED)
+def test_a_doctored_artefact_is_refused_and_current_stays(refreshed, asset):
+    """Each of the ten assets that the mission names has a gate that blocks; what readers see is the good one."""
+    store = refreshed[0].store
+    spec = all_specs()[asset]
+    partition = FIRST if spec.partitioned else "all"
+    before = store.current(asset, partition)
+    spoilt = dataclasses.replace(spec, entry="tests.support.doctor:run", process=False, code_version="doctored")
+    outcome = produce(store, spoilt, load_recipe("smoke").section(asset), partition=partition, force=spec.source)
+    assert outcome.failed
+    assert outcome.artefact != before
+    assert store.current(asset, partition) == before
+    with pytest.raises(GateBlocked, match="CURRENT stays as it was"):
+        accept_or_raise(outcome)

@@ -186,9 +186,16 @@ def _stored_type(name: str, array: Array, kind: str) -> gguf.GGMLQuantizationTyp
     return stored
 
 
+def _reader(path: Path) -> Any:
+    try:
+        return gguf.GGUFReader(path)
+    except (OSError, ValueError, KeyError, IndexError) as error:  # what the package raises for clipped or foreign files
+        raise InputError(f"{path.name} is no whole GGUF file: {error}; export it again") from error
+
+
 def tensors(path: Path) -> list[TensorInfo]:
-    """What a file really holds, tensor by tensor."""
-    reader = gguf.GGUFReader(path)
+    """What a file really holds, tensor by tensor. ``InputError`` where it can't be read as GGUF."""
+    reader = _reader(path)
     return [
         TensorInfo(
             tensor.name,
@@ -202,8 +209,8 @@ def tensors(path: Path) -> list[TensorInfo]:
 
 
 def metadata(path: Path, *keys: str) -> dict[str, Any]:
-    """The named keys of a file; None for those it lacks."""
-    reader = gguf.GGUFReader(path)
+    """The named keys of a file; None for those it lacks. ``InputError`` where it can't be read as GGUF."""
+    reader = _reader(path)
     fields = {key: reader.get_field(key) for key in keys}
     return {key: None if field is None else field.contents() for key, field in fields.items()}
 

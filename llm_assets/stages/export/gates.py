@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_assets.core.artefact import Inputs
+from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json
 from llm_assets.core.recipe.release import QuantizedExportConfig
 from llm_assets.core.report import Gate, Report
@@ -34,7 +35,11 @@ def _nothing_left_out(files: Path, rows: Sequence[Mapping[str, Any]]) -> Gate:
     """Cases B39 and B41: pre-tokenizer named, no BOS, an end, a template, as many tokens as embedding rows, and it speaks."""
     wrong = []
     for row in rows:
-        found = gguf.metadata(files / row["file"], _PRE, _TOKENS, _BOS, _END, _TEMPLATE)
+        try:
+            found = gguf.metadata(files / row["file"], _PRE, _TOKENS, _BOS, _END, _TEMPLATE)
+        except InputError as error:
+            wrong.append(str(error))
+            continue
         embedding = next(info for info in gguf.tensors(files / row["file"]) if info.name == "token_embd.weight")
         tokens = len(found[_TOKENS] or ())
         problems = {
@@ -89,7 +94,11 @@ def _real_types(files: Path, rows: Sequence[Mapping[str, Any]], config: Quantize
     for row in rows:
         if row["kind"] == "f16":
             continue
-        infos = gguf.tensors(files / row["file"])
+        try:
+            infos = gguf.tensors(files / row["file"])
+        except InputError:  # export_complete says what is wrong with the file; nothing in it counts as quantised
+            shares[row["kind"]] = 0.0
+            continue
         quantised = sum(info.n_weights for info in infos if info.type not in _UNQUANTISED)
         shares[row["kind"]] = quantised / sum(info.n_weights for info in infos)
     passed = bool(shares) and min(shares.values()) >= config.min_quantised_share
