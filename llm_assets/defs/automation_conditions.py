@@ -25,9 +25,9 @@ def default(spec: AssetSpec) -> Condition | None:
     """The condition of an asset, by what it is."""
     if spec.source:
         return None
-    idle = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
-    # training_mix takes the crawls that are complete and names the missing ones: one bad crawl must not stop it,
-    # so it does not wait for missing dependencies.
-    waits_for_all = not any(rule.which == "all" for rule in spec.inputs)
-    condition = _once(_CHANGED) & idle
-    return condition & ~dg.AutomationCondition.any_deps_missing() if waits_for_all else condition
+    condition = _once(_CHANGED) & ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
+    # training_mix takes the crawls that are complete and names the missing ones: one bad crawl must not stop it, so it
+    # waits for some dependency, not for all.
+    if any(rule.which == "all" for rule in spec.inputs):
+        return condition & dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing())
+    return condition & ~dg.AutomationCondition.any_deps_missing()
