@@ -65,7 +65,9 @@ def rouge_l(references: Sequence[str], answers: Sequence[str]) -> list[float]:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    return [scorer.score(wanted, given)["rougeL"].fmeasure for wanted, given in zip(references, answers, strict=True)]
+    pairs = zip(references, answers, strict=True)
+    # The package gives the whole number 0 where a text has no words.
+    return [float(scorer.score(wanted, given)["rougeL"].fmeasure) for wanted, given in pairs]
 
 
 @dataclass(frozen=True)
