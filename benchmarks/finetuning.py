@@ -103,6 +103,7 @@ def main() -> None:
         measure("ours", data, known, config.model_copy(update={"max_steps": 2}), Path(folder))  # warm-up
         for order in (list(kinds), list(reversed(kinds))):
             for kind in order:
+                print(f"measuring: {kinds[kind]}", flush=True)
                 best[kind] = max(best[kind], measure(kind, data, known, config, Path(folder)))
     print(f"{asked.steps} steps of {asked.batch} rows, {threads} threads")
     for kind, name in kinds.items():

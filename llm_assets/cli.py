@@ -134,6 +134,7 @@ def recipe(name: Annotated[str, typer.Argument(help="A shipped recipe's name or 
 @app.command("code-versions")
 def code_versions(
     check: Annotated[bool, typer.Option("--check", help="Only say what changed; exit code 1 if anything did")] = False,
+    same_results: Annotated[str, typer.Option(help="Why changed code gives what it gave before")] = "",
 ) -> None:
     """Record the code hash of every asset after its code_version was raised."""
     from llm_assets.core.code_guard import changed_without_version, write_record
@@ -144,7 +145,7 @@ def code_versions(
         for sentence in changed:
             typer.echo(sentence)
         raise typer.Exit(1 if changed else 0)
-    typer.echo(f"wrote {write_record(all_specs())}")
+    typer.echo(f"wrote {write_record(all_specs(), same_results)}")
 
 
 def main() -> None:

@@ -3,8 +3,6 @@
 Every figure in the table comes from the manifests of the artefacts; the exit code is 1 if a claim that applies is false.
 """
 
-import resource
-import sys
 import time
 
 from rich.console import Console
@@ -14,6 +12,7 @@ from llm_assets.commands.console import ConsoleListener, short
 from llm_assets.commands.run import all_parts, run_parts
 from llm_assets.core.claims import Claim, read_claims
 from llm_assets.core.jsonio import read_json
+from llm_assets.core.memory import PeakMemory
 from llm_assets.core.store import Store
 
 CLAIMANTS = ("base_model", "sft_model", "reward_model", "rlhf_model", "eval_report", "quantized_export")
@@ -84,12 +83,6 @@ def print_next(console: Console, store: Store, crawl: str) -> None:
     console.print(f"      [bold].venv/bin/llm-assets explain[/] {url}", markup=True)
 
 
-def peak_gib() -> float:
-    """Peak memory of the largest process so far, this one or an ended child, in GiB."""
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)
-
-
 def run_demo(crawl: str = "") -> int:
     """Run everything for one crawl; 0 if all assets were made and all claims that apply hold."""
     from llm_assets.defs import settings
@@ -97,7 +90,7 @@ def run_demo(crawl: str = "") -> int:
     chosen = crawl or first_crawl()
     store, recipe = settings.store(), settings.recipe()
     started = time.perf_counter()
-    with ConsoleListener() as listener:
+    with PeakMemory() as memory, ConsoleListener() as listener:
         console = listener.console
         console.print(f"[bold]{recipe.name}[/] — {recipe.description}\ncrawl {chosen}, store {store.root}", markup=True)
         if not run_parts(all_parts(), chosen, listener):
@@ -109,7 +102,7 @@ def run_demo(crawl: str = "") -> int:
         console.print(claims_table(claims))
         print_chat(console, store)
         seconds = time.perf_counter() - started
-        console.print(f"\n{seconds:.0f} s, peak memory of the largest process {peak_gib():.2f} GiB")
+        console.print(f"\n{seconds:.0f} s, at most {memory.peak_bytes / 2**30:.2f} GiB of memory in all processes together")
         print_next(console, store, chosen)
         failed = [claim for claim in claims if claim.applies and not claim.passed]
         for claim in failed:

@@ -2,7 +2,8 @@
 
 An artefact's identity takes in its stage's code version, which a person raises. So that nobody forgets, ``code_versions.json``
 holds for each asset the version and a hash of the syntax trees (comments and formatting don't count) of the modules
-that decide its result. After raising a version: ``llm-assets code-versions``.
+that decide its result. After raising a version: ``llm-assets code-versions``. A change that cannot alter a result (a move,
+a new name) needs no rebuild: ``--same-results`` records it with its reason.
 """
 
 import ast
@@ -11,6 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json, write_json
 from llm_assets.core.spec import AssetSpec
 
@@ -96,7 +98,26 @@ def changed_without_version(specs: dict[str, AssetSpec]) -> list[str]:
     return found
 
 
-def write_record(specs: dict[str, AssetSpec]) -> Path:
-    """Write the record; returns where."""
-    write_json(RECORD, current(specs))
+def write_record(specs: dict[str, AssetSpec], same_results: str = "") -> Path:
+    """Write the record; returns where.
+
+    ``same_results``: why changed code gives the results it gave, kept beside each asset whose version stays. Without it
+    a changed asset of the old version is an ``InputError``, and nothing is written.
+    """
+    record = read_json(RECORD) if RECORD.exists() else {}
+    found = current(specs)
+    for name, now in found.items():
+        then = record.get(name, now)
+        if then["version"] != now["version"]:
+            continue
+        if then["code"] == now["code"]:
+            now.update({key: then[key] for key in ("same_results",) if key in then})
+        elif same_results.strip():
+            now["same_results"] = same_results.strip()
+        else:
+            raise InputError(
+                f"the code of {name} changed and its code_version is still {now['version']}: raise it, or say why nothing needs"
+                ' rebuilding with --same-results "why"'
+            )
+    write_json(RECORD, found)
     return RECORD

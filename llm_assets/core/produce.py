@@ -5,8 +5,6 @@ The Dagster skin, the command line and the tests call ``produce``; only how the 
 """
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, inp
 from llm_assets.core.job import Job, run_job
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
+from llm_assets.core.memory import PeakMemory
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.report import Gate, Report
@@ -86,14 +85,15 @@ def produce(
             return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
         started, clock = datetime.now(UTC), time.perf_counter()
         job = Job.of(spec, inputs, work, config, store.root)
-        if launcher is not None and spec.process:
-            launcher(job, progress)
-        else:
-            run_job(job, progress)
+        with PeakMemory() as memory:
+            if launcher is not None and spec.process:
+                launcher(job, progress)
+            else:
+                run_job(job, progress)
         report = Report.load(work.files)
         manifest = _manifest(
             spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
-        ).model_copy(update={"run_id": run_id, "recipe": store.recipe})
+        ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
         known = store.find(spec.name, partition, manifest.identity)
         artefact = known if known is not None and spec.source else store.publish(work, manifest)
     return _judged(store, spec, artefact, inputs, config, report, reused=False)
@@ -182,14 +182,7 @@ def _manifest(
         seconds=round(seconds, 3),
         device=device,
         gpu_hours=round(seconds / 3600, 6) if device.startswith("cuda") else 0.0,
-        peak_memory_bytes=int(report.metrics.get("peak_memory_bytes", peak_memory_bytes())),
     )
-
-
-def peak_memory_bytes() -> int:
-    """Peak resident memory of this process so far, in bytes (Linux reports KiB, macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def store_root() -> Path:

@@ -26,6 +26,7 @@ from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import FinetuneConfig
 from llm_assets.lm import model as models
 from llm_assets.lm import tokenizer as tokenizers
+from llm_assets.lm.device import DTYPES
 from llm_assets.lm.tokenizer import END_OF_TEXT, TURN_END
 
 # Batches are cut from this many at a time, sorted by length: enough to make rows of a batch alike, few enough to mix the tasks.
@@ -212,6 +213,34 @@ def _log_every(evaluate_every: int) -> int:
 def callbacks(config: FinetuneConfig, progress: Progress) -> list[TrainerCallback]:
     """Progress, early stopping with patience, and checkpoint markers."""
     return [Reporting(progress), EarlyStoppingCallback(early_stopping_patience=config.patience), MarkWhole()]
+
+
+class Ordered(Quiet):
+    """A quiet trainer that takes rows in a given order and computes its matrix products in ``dtype``."""
+
+    def __init__(self, *args: Any, order: StepSampler, dtype: str = "float32", **kwargs: Any) -> None:
+        self._order, self._dtype = order, DTYPES[dtype]
+        super().__init__(*args, **kwargs)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
+        return self._order
+
+
+def fit(
+    kind: type[Any], config: FinetuneConfig, folder: Path, progress: Progress, **options: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Build an ``Ordered`` trainer with ``options``, train it, and return the best model by validation loss, and the log.
+
+    Checkpoints are in ``folder``; a training that was killed goes on from the newest whole one.
+    """
+    with contained(config.seed):
+        trainer = kind(callbacks=callbacks(config, progress), dtype=config.dtype, **options)
+        checkpoint = newest_checkpoint(folder)
+        if checkpoint is not None:
+            progress.note(f"going on from {checkpoint.name}")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return best.eval(), list(trainer.state.log_history)
 
 
 def history(log_history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

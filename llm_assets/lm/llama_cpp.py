@@ -30,6 +30,50 @@ class Predicted:
     top_log_probability: float
 
 
+def start_server(
+    path: Path,
+    *,
+    parallel: int,
+    threads: int = 0,
+    context: int = 0,
+    key: str = "",
+    exact_cache: bool = False,
+    warmup: bool = True,
+) -> Any:
+    """llama.cpp's server over a GGUF file, listening on a free port of 127.0.0.1 until its last reference goes.
+
+    ``parallel``: requests answered at once, each with ``context`` tokens (0: what the model was trained with). ``threads``: 0
+    is llama.cpp's own choice. ``key``: a bearer token that each request must carry. ``exact_cache`` keeps keys and values in
+    float32. Raises ``InputError`` where the file is missing or llama.cpp can't load it.
+    """
+    import xllamacpp
+
+    if not path.is_file():
+        raise InputError(f"there is no {path.name} in {path.parent}; materialise quantized_export, or serve another file")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_parallel, params.n_ctx = parallel, parallel * context
+    params.kv_unified = not context
+    if threads:
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.port, params.hostnames = 0, ["127.0.0.1"]
+    if key:
+        params.api_keys = [key]
+    params.n_threads_http = parallel + 2
+    params.ui = params.endpoint_slots = False
+    params.warmup = warmup
+    params.verbosity = 0
+    if exact_cache:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise InputError(
+            f"llama.cpp can't load {path}: {error} The file may be damaged; build quantized_export again"
+        ) from error
+
+
 class LlamaCpp:
     """A GGUF file loaded by llama.cpp's server on a free port of 127.0.0.1; a context manager.
 
@@ -42,26 +86,9 @@ class LlamaCpp:
     def __init__(
         self, path: Path, *, parallel: int = 4, threads: int = 1, context: int = 512, exact_cache: bool = False
     ) -> None:
-        import xllamacpp
-
-        if not path.is_file():
-            raise InputError(f"there is no file {path}; materialise quantized_export")
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_parallel, params.n_ctx = parallel, parallel * context
-        params.kv_unified = False
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.port, params.hostnames = 0, ["127.0.0.1"]
-        params.n_threads_http = parallel + 1
-        params.warmup = params.ui = params.endpoint_slots = False
-        params.verbosity = 0
-        if exact_cache:
-            params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        try:
-            self._server: Any = xllamacpp.Server(params)
-        except RuntimeError as error:
-            raise InputError(f"llama.cpp can't load {path}: {error}") from error
+        self._server = start_server(
+            path, parallel=parallel, threads=threads, context=context, exact_cache=exact_cache, warmup=False
+        )
         self.parallel = parallel
         self._client = httpx.Client(base_url=self._server.listening_address, trust_env=False, timeout=_TIMEOUT_S)
 

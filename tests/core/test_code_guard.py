@@ -2,7 +2,11 @@
 
 import ast
 
+import pytest
+
 from llm_assets.core import code_guard
+from llm_assets.core.errors import InputError
+from llm_assets.core.jsonio import read_json
 from llm_assets.core.spec import AssetSpec
 
 
@@ -28,6 +32,22 @@ def test_a_change_without_a_version_is_named(tmp_path, monkeypatch):
     assert "raise its code_version" in code_guard.changed_without_version(changed)[0]
     raised = {"a": spec("llm_assets.core.ledger:ledger_row", code_version="2")}
     assert "raise its" not in code_guard.changed_without_version(raised)[0]
+
+
+def test_the_record_takes_a_change_with_a_new_version_or_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(code_guard, "RECORD", tmp_path / "versions.json")
+    code_guard.write_record({"a": spec("llm_assets.core.jsonio:digest")})
+    before = code_guard.RECORD.read_bytes()
+    changed = {"a": spec("llm_assets.core.ledger:ledger_row")}
+    with pytest.raises(InputError, match="code of a changed and its code_version is still 1"):
+        code_guard.write_record(changed)
+    assert code_guard.RECORD.read_bytes() == before
+    code_guard.write_record(changed, "moved")
+    assert read_json(code_guard.RECORD)["a"]["same_results"] == "moved"
+    code_guard.write_record(changed)  # nothing changed since: the reason stays
+    assert read_json(code_guard.RECORD)["a"]["same_results"] == "moved"
+    code_guard.write_record({"a": spec("llm_assets.core.jsonio:canonical", code_version="2")})
+    assert "same_results" not in read_json(code_guard.RECORD)["a"]
 
 
 def test_other_modules_count_when_the_spec_names_them():

@@ -22,7 +22,7 @@ def server(tmp_path_factory, tokenizer):
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="there is no none.gguf"):
         LlamaCpp(tmp_path / "none.gguf")
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(InputError, match=r"can't load .*bad\.gguf"):

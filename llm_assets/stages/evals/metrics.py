@@ -1,7 +1,7 @@
 """Scores of answers, an item each where the metric allows it, and their intervals.
 
-ROUGE is Google's ``rouge-score`` (F-measure, Porter stemming on: figures are comparable only with the same setting), BLEU and
-chrF are ``sacrebleu`` with the signature printed beside. Nothing here is our own arithmetic but accuracy and bits per byte.
+ROUGE is that of ``lm.rouge``, BLEU and chrF are ``sacrebleu`` with the signature printed beside.
+Nothing here is our own arithmetic but accuracy and bits per byte.
 """
 
 import math
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from llm_assets.core.statistics import bootstrap_interval, bootstrap_statistic, macro_f1, wilson
+from llm_assets.lm.rouge import rouge_each
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
-ROUGE_SETTING = "rouge-score F-measure, Porter stemming on"
 Figure = dict[str, Any]
 
 
@@ -22,24 +22,11 @@ def figure(value: float, interval: tuple[float, float], items: int) -> Figure:
     return {"value": value, "low": interval[0], "high": interval[1], "items": items}
 
 
-def rouge_each(references: Sequence[str], answers: Sequence[str]) -> dict[str, list[float]]:
-    """F-measure of each answer (0 to 1), by ROUGE type."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(list(ROUGE_TYPES), use_stemmer=True)
-    scores: dict[str, list[float]] = {name: [] for name in ROUGE_TYPES}
-    for reference, answer in zip(references, answers, strict=True):
-        found = scorer.score(reference, answer)
-        for name in ROUGE_TYPES:
-            scores[name].append(float(found[name].fmeasure))
-    return scores
-
-
 def rouge(
     references: Sequence[str], answers: Sequence[str], seed: int, resamples: int
 ) -> tuple[dict[str, Figure], list[float]]:
     """Mean ROUGE-1, -2 and -L with intervals, and ROUGE-L of each item for paired comparisons."""
-    each = rouge_each(references, answers)
+    each = rouge_each(references, answers, ROUGE_TYPES)
     figures = {
         name: figure(float(np.mean(values)), bootstrap_interval(values, seed, resamples), len(values))
         for name, values in each.items()

@@ -22,10 +22,10 @@ from llm_assets.core.recipe.evaluation import EvalReportConfig
 from llm_assets.core.report import Gate, Report
 from llm_assets.lm import device as devices
 from llm_assets.lm import model as models
+from llm_assets.lm import rouge
 from llm_assets.lm import tokenizer as tokenizers
 from llm_assets.stages.evals import baselines, figures, page, results
 from llm_assets.stages.evals.answers import Answers, Asker, Shot
-from llm_assets.stages.evals.metrics import ROUGE_SETTING
 from llm_assets.stages.evals.results import LABELS, MODELS, RULES
 from llm_assets.stages.evals.reward import describe_rewards
 from llm_assets.stages.evals.suite import SUITE_FILE, TASKS, Item, read_items, task_file
@@ -52,7 +52,7 @@ def run(inputs: Inputs, out: WorkDir, config: EvalReportConfig, progress: Progre
         "suite": {"ref": suite.ref, "digest": read_json(suite.file(SUITE_FILE))["digest"]},
         "models": {name: _model_entry(inputs, name, subjects[name]) for name in MODELS},
         "settings": {
-            "rouge": ROUGE_SETTING,
+            "rouge": rouge.SETTING,
             **{name: found["translate"][MODELS[0]][name]["signature"] for name in ("bleu", "chrf") if found["translate"]},
             "intervals": f"95 %; Wilson for accuracy, else bootstrap of {config.resamples} resamples, seed {config.seed}",
         },

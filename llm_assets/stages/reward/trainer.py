@@ -19,8 +19,7 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import RewardModelConfig
 from llm_assets.lm import fused
-from llm_assets.lm.device import DTYPES
-from llm_assets.lm.finetune import WIDTH_MULTIPLE, Quiet, StepSampler, callbacks, common_arguments, contained, newest_checkpoint
+from llm_assets.lm.finetune import WIDTH_MULTIPLE, Ordered, StepSampler, common_arguments, contained, fit
 from llm_assets.lm.generation import right_pad
 from llm_assets.stages.reward.pairs import Pairs
 from llm_assets.stages.reward.preferences import KINDS
@@ -28,15 +27,8 @@ from llm_assets.stages.reward.preferences import KINDS
 HEAD = "score.weight"
 
 
-class PairTrainer(Quiet, RewardTrainer):  # type: ignore[misc]
+class PairTrainer(Ordered, RewardTrainer):  # type: ignore[misc]
     """RewardTrainer with a given data order, which scores equal rows once."""
-
-    def __init__(self, *args: Any, order: StepSampler, dtype: str = "float32", **kwargs: Any) -> None:
-        self._order, self._dtype = order, DTYPES[dtype]
-        super().__init__(*args, **kwargs)
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
-        return self._order
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -109,23 +101,18 @@ def train(
         seed=config.seed,
         units=units,
     )
-    with contained(config.seed):
-        trainer = PairTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=_dataset(training),
-            eval_dataset=_dataset(validation),
-            processing_class=tokenizer,
-            callbacks=callbacks(config, progress),
-            order=order,
-            dtype=config.dtype,
-        )
-        checkpoint = newest_checkpoint(folder)
-        if checkpoint is not None:
-            progress.note(f"going on from {checkpoint.name}")
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    best = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    return best.eval(), list(trainer.state.log_history)
+    return fit(
+        PairTrainer,
+        config,
+        folder,
+        progress,
+        model=model,
+        args=arguments,
+        train_dataset=_dataset(training),
+        eval_dataset=_dataset(validation),
+        processing_class=tokenizer,
+        order=order,
+    )
 
 
 def questions(pairs: Pairs) -> list[list[int]]:

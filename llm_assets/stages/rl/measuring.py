@@ -9,6 +9,7 @@ import torch
 from llm_assets.core.errors import InputError
 from llm_assets.lm.generation import generate, right_pad
 from llm_assets.lm.ppo import pack, score_rollouts
+from llm_assets.lm.rouge import rouge_l
 from llm_assets.stages.rl.prompts import Example
 
 
@@ -58,16 +59,6 @@ class Scorer:
             logits = self.model(input_ids=ids, attention_mask=(ids != pad).long(), use_cache=False).logits
             scores[chosen] = logits[:, 0].float().cpu()
         return scores
-
-
-def rouge_l(references: Sequence[str], answers: Sequence[str]) -> list[float]:
-    """ROUGE-L F-measure of each answer (Lin 2004), by the rouge-score package with stemming, as the evaluation has it."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    pairs = zip(references, answers, strict=True)
-    # The package gives the whole number 0 where a text has no words.
-    return [float(scorer.score(wanted, given)["rougeL"].fmeasure) for wanted, given in pairs]
 
 
 @dataclass(frozen=True)

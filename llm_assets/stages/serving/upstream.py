@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import httpx
 import orjson
 
-from llm_assets.core.errors import InputError, LlmAssetsError
+from llm_assets.core.errors import LlmAssetsError
+from llm_assets.lm.llama_cpp import start_server
 
 
 @dataclass(frozen=True)
@@ -170,31 +171,8 @@ def start_llama_cpp(gguf: Path, *, parallel: int, threads: int, token_timeout_s:
 
     Raises ``InputError`` where the file is missing or llama.cpp can't load it.
     """
-    import xllamacpp
-
-    if not gguf.is_file():
-        raise InputError(f"there is no {gguf.name} in {gguf.parent}; materialise quantized_export, or serve another file")
     key = secrets.token_urlsafe(32)
-    params = xllamacpp.CommonParams()
-    params.model.path = str(gguf)
-    params.n_ctx = 0  # what the model was trained with, for each request
-    params.n_parallel = parallel
-    if threads:
-        params.cpuparams.n_threads = threads
-        params.cpuparams_batch.n_threads = threads
-    params.port = 0
-    params.hostnames = ["127.0.0.1"]
-    params.api_keys = [key]
-    params.n_threads_http = parallel + 2
-    params.ui = False
-    params.endpoint_slots = False
-    params.verbosity = 0
-    try:
-        engine = xllamacpp.Server(params)
-    except RuntimeError as error:
-        raise InputError(
-            f"llama.cpp can't load {gguf}: {error} The file may be damaged; build quantized_export again"
-        ) from error
+    engine = start_server(gguf, parallel=parallel, threads=threads, key=key)
     url = engine.listening_address
     answer = httpx.get(f"{url}/props", headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30.0)
     context = int(answer.raise_for_status().json()["default_generation_settings"]["n_ctx"])

@@ -20,20 +20,12 @@ from trl import SFTConfig, SFTTrainer
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import LoraConfig, SftModelConfig
 from llm_assets.lm import fused
-from llm_assets.lm.device import DTYPES
-from llm_assets.lm.finetune import Quiet, StepSampler, callbacks, common_arguments, contained, newest_checkpoint
+from llm_assets.lm.finetune import Ordered, StepSampler, common_arguments, fit
 from llm_assets.stages.sft.examples import IGNORED, Examples
 
 
-class AnswerTrainer(Quiet, SFTTrainer):  # type: ignore[misc]
+class AnswerTrainer(Ordered, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with a given data order and logits for answers only."""
-
-    def __init__(self, *args: Any, order: StepSampler, dtype: str = "float32", **kwargs: Any) -> None:
-        self._order, self._dtype = order, DTYPES[dtype]
-        super().__init__(*args, **kwargs)
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
-        return self._order
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -103,24 +95,19 @@ def train(
         adapter = PeftLoraConfig(
             r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear", task_type="CAUSAL_LM"
         )
-    with contained(config.seed):
-        trainer = AnswerTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=_dataset(training),
-            eval_dataset=_dataset(validation),
-            processing_class=tokenizer,
-            peft_config=adapter,
-            callbacks=callbacks(config, progress),
-            order=order,
-            dtype=config.dtype,
-        )
-        checkpoint = newest_checkpoint(folder)
-        if checkpoint is not None:
-            progress.note(f"going on from {checkpoint.name}")
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    best = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    return best.eval(), list(trainer.state.log_history)
+    return fit(
+        AnswerTrainer,
+        config,
+        folder,
+        progress,
+        model=model,
+        args=arguments,
+        train_dataset=_dataset(training),
+        eval_dataset=_dataset(validation),
+        processing_class=tokenizer,
+        peft_config=adapter,
+        order=order,
+    )
 
 
 def _dataset(examples: Examples) -> Dataset:

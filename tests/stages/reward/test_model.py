@@ -140,10 +140,10 @@ def test_a_killed_training_goes_on_bit_for_bit(world, made, tmp_path, monkeypatc
 
     work = WorkDir.at(tmp_path)
     usual = finetune.callbacks
-    monkeypatch.setattr(trainer, "callbacks", lambda *args: [*usual(*args), Kill()])
+    monkeypatch.setattr(finetune, "callbacks", lambda *args: [*usual(*args), Kill()])
     with pytest.raises(KeyboardInterrupt):
         stage.run(world.inputs, work, CONFIG, Silent())
-    monkeypatch.setattr(trainer, "callbacks", usual)
+    monkeypatch.setattr(finetune, "callbacks", usual)
     progress = Recording()
     stage.run(world.inputs, work, CONFIG, progress)
     assert progress.notes == ["going on from checkpoint-4"]

@@ -106,10 +106,10 @@ def test_a_killed_training_goes_on_bit_for_bit(world, made, tmp_path, monkeypatc
     """Cases B24 and B25: killed before the first checkpoint (step 3) or after it (step 6)."""
     work = WorkDir.at(tmp_path)
     usual = finetune.callbacks
-    monkeypatch.setattr(trainer, "callbacks", lambda *args: [*usual(*args), KillAt(step)])
+    monkeypatch.setattr(finetune, "callbacks", lambda *args: [*usual(*args), KillAt(step)])
     with pytest.raises(Killed):
         stage.run(world.inputs, work, CONFIG, Silent())
-    monkeypatch.setattr(trainer, "callbacks", usual)
+    monkeypatch.setattr(finetune, "callbacks", usual)
     progress = Recording()
     stage.run(world.inputs, work, CONFIG, progress)
     assert ("going on from checkpoint-4" in progress.notes) == (step == 6)
