@@ -5,6 +5,7 @@ select
     url,
     doc_id,
     lang,
+    source_kind,
     epochs,
     length as n_tokens,
     epochs * length as tokens_read,

@@ -4,6 +4,7 @@ select
     url,
     doc_id,
     lang,
+    source_kind,
     shard,
     start as first_token,
     length as n_tokens,

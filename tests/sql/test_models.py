@@ -203,6 +203,16 @@ def test_sources_are_as_the_schemas_in_code(project, asset, files, schema, left_
     assert not left_out & set(declared)
 
 
+def test_tokens_by_source_kind(tables):
+    """The one page of a forum is told apart, and only what the mix took is read."""
+    found = {(crawl, kind): rest for crawl, kind, *rest in tables["tokens_by_source_kind"].iter_rows()}
+    assert set(found) == {(FIRST, "web"), (SECOND, "web"), (SECOND, "forum")}
+    documents, tokens, size, in_mix, train, validation = found[SECOND, "forum"]
+    assert (documents, in_mix, validation) == (1, 1, 0)
+    assert tokens == train and size == 5 * tokens
+    assert found[FIRST, "web"][0] > found[FIRST, "web"][3]  # what the mix left out counts as documents only
+
+
 def test_manifest_columns_exist(project):
     assert {column.name for column in project.source("raw_crawl", "manifest.json").columns} <= set(Manifest.model_fields)
 

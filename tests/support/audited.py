@@ -206,6 +206,7 @@ class Audited:
                 "url": [url(p) for p in pages],
                 "canonical_url": [url(p) for p in pages],
                 "lang": ["fr" if p == "french" else "en" for p in pages],
+                "source_kind": ["forum" if p == "new" else "web" for p in pages],
                 "shard": [0] * len(pages),
                 "start": [sum(numbers[:place]) for place in range(len(pages))],
                 "length": numbers,

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.sources import SOURCE_KINDS, CommonCrawl, LocalFiles
 
 # Agents that fetch for, or stand for the use of pages in, training of language models, as their operators document them.
 AI_AGENTS = [
@@ -24,7 +25,6 @@ AI_AGENTS = [
 
 SNAPSHOTS = (1, 2)
 KINDS = ("page", "image", "other")
-SOURCE_KINDS = ("web", "book", "paper", "forum", "code", "own")
 
 
 class SiteConfig(Section):
@@ -72,7 +72,10 @@ class Politeness(Section):
 
 
 class RawCrawlConfig(Section):
-    """How a crawl is fetched. Its key decides from where: ``snapshots`` (local site), ``seeds`` (the web), else the inbox."""
+    """How a crawl is fetched.
+
+    Its key decides from where: ``snapshots`` (local site), ``seeds`` (the web), ``common_crawl.ids``, else files of one's own.
+    """
 
     snapshots: dict[str, int] = Field(
         {"wiki-2026-11": 1, "wiki-2026-12": 2}, description="Crawl → snapshot of the local site; 2 is the later one"
@@ -89,7 +92,15 @@ class RawCrawlConfig(Section):
     )
     allow_private_hosts: list[str] = Field([], description="Hosts that may have a private or loopback address")
     kinds: list[str] = Field(["page", "image"], description="What is kept, of page, image and other")
-    source_kinds: dict[str, str] = Field({}, description="Host → web, book, paper, forum, code or own; web where not named")
+    common_crawl: CommonCrawl = CommonCrawl()
+    local: LocalFiles = LocalFiles()
+    source_kinds: dict[str, str] = Field(
+        {},
+        description="Host (a.example) or address without scheme with * (*.example/forum/*, own/books/*.epub) → web, book, "
+        "paper, forum, code or own; the longest pattern that fits counts, then the host",
+    )
+    crawl_kinds: dict[str, str] = Field({}, description="Crawl → kind of what no rule of source_kinds names; else web, or own")
+    verify_digests: bool = Field(True, description="Imported records must have the WARC-Block-Digest that they state")
     ai_agents: list[str] = Field(AI_AGENTS, description="Agents whose exclusion in robots.txt counts as an opt-out")
     honour_robots_ai: bool = Field(True, description="Don't fetch what robots.txt forbids to an AI agent")
     honour_noai: bool = Field(True, description="Don't keep what X-Robots-Tag or <meta name=robots> marks noai")
@@ -117,6 +128,7 @@ class RawCrawlConfig(Section):
         for name, given, allowed in (
             ("kinds", self.kinds, KINDS),
             ("source_kinds", list(self.source_kinds.values()), SOURCE_KINDS),
+            ("crawl_kinds", list(self.crawl_kinds.values()), SOURCE_KINDS),
         ):
             unknown = sorted(set(given) - set(allowed))
             if unknown:

@@ -1,8 +1,11 @@
 """Sections of the tokens group: tokenizer, tokenized_dataset, training_mix."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.sources import SOURCE_KINDS
 
 
 class TokenizerConfig(Section):
@@ -35,6 +38,9 @@ class TrainingMixConfig(Section):
         min_length=1,
         description="Language → epochs: 0.1 takes a tenth of its documents, 2 each twice; languages not named are left out",
     )
+    source_kinds: dict[str, float] = Field(
+        {}, description="Source kind (book, forum, own …) → factor on the epochs; 1 where not named, 0 leaves it out"
+    )
     validation_fraction: float = Field(0.02, gt=0, lt=0.5, description="Share of URLs held out, by a hash of the URL")
     min_train_tokens: int = Field(1_000_000, ge=1, description="Gate: training tokens, repeats counted")
     share_tolerance: float = Field(
@@ -42,3 +48,13 @@ class TrainingMixConfig(Section):
     )
     min_tokens_judged: int = Field(100_000, ge=0, description="Gate: a language with fewer tokens is not judged by its share")
     seed: int = Field(0, description="Salts the hashes that sample and split")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        unknown = sorted(set(self.source_kinds) - set(SOURCE_KINDS))
+        if unknown:
+            raise ValueError(f"source_kinds: {unknown[0]!r} is none of {', '.join(SOURCE_KINDS)}")
+        negative = [kind for kind, times in self.source_kinds.items() if times < 0]
+        if negative:
+            raise ValueError(f"source_kinds: {negative[0]} is below 0; 0 leaves it out")
+        return self

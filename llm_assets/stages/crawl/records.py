@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import polars as pl
 
 from llm_assets.core.documents import RAW_INDEX
 from llm_assets.core.ledger import KEEP, LEDGER, Verdict, write_ledger
 from llm_assets.stages.crawl.earlier import INDEX_FILE
+from llm_assets.stages.crawl.kinds import SourceKinds
 from llm_assets.stages.crawl.optout import OptOuts
 from llm_assets.stages.crawl.warc import Place
 
@@ -28,9 +28,9 @@ def kind_of(media_type: str, payload: bytes) -> str:
 class Books:
     """Collects rows while a crawl runs and writes both tables at its end."""
 
-    def __init__(self, crawl: str, source_kinds: dict[str, str]) -> None:
+    def __init__(self, crawl: str, source_kinds: dict[str, str], crawl_kind: str = "") -> None:
         self.crawl = crawl
-        self.source_kinds = source_kinds
+        self.kinds = SourceKinds(source_kinds, crawl_kind)
         self.index: list[dict[str, Any]] = []
         self._ledger: list[tuple[Any, ...]] = []
 
@@ -56,9 +56,12 @@ class Books:
     def keep(
         self, *, doc_id: str, url: str, canonical: str, fetched_at: datetime, status: int, content_type: str, kind: str,
         digest: str, place: Place, optouts: OptOuts, revisit_of: str | None = None, etag: str = "", last_modified: str = "",
+        source_kind: str = "web",
     ) -> None:  # fmt: skip
-        """A record in the WARC files: a row of the index and a kept line of the ledger."""
-        host = urlsplit(canonical).hostname or ""
+        """A record in the WARC files: a row of the index and a kept line of the ledger.
+
+        ``source_kind``: what it is where no rule of the recipe says so.
+        """
         self.index.append(
             {
                 "doc_id": doc_id,
@@ -75,7 +78,7 @@ class Books:
                 "offset": place.offset,
                 "length": place.length,
                 "truncated": False,
-                "source_kind": self.source_kinds.get(host, "web"),
+                "source_kind": self.kinds.of(canonical, source_kind),
                 "optout_robots_ai": optouts.robots_ai,
                 "optout_noai": optouts.noai,
                 "optout_tdm": optouts.tdm,

@@ -7,8 +7,10 @@ code or recipe changed, and a killed run starts again from nothing.
 import asyncio
 import shutil
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from llm_assets.core import embedded
 from llm_assets.core.artefact import Inputs, WorkDir
@@ -55,7 +57,7 @@ def _import(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Prog
     importer = Importer(
         config,
         writer,
-        Books(out.partition, config.source_kinds),
+        Books(out.partition, config.source_kinds, config.crawl_kinds.get(out.partition, "")),
         _earlier(inputs, out),
         Tombstones.given(inputs),
         progress,
@@ -86,7 +88,7 @@ def _fetch(
 ) -> Report:
     started, created = time.perf_counter(), datetime.now(UTC)
     writer = WarcWriter(out.files, config.warc_bytes, warc_info(config.user_agent), created)
-    books = Books(out.partition, config.source_kinds)
+    books = Books(out.partition, config.source_kinds, config.crawl_kinds.get(out.partition, ""))
     addresses = Addresses(config.allow_private_hosts, pinned)
     limits = config.limits
     client = Client(addresses, config.user_agent, limits.timeout_seconds, limits.max_payload_bytes, limits.connections)
@@ -125,6 +127,12 @@ def warc_info(user_agent: str) -> dict[str, str]:
     }
 
 
+def source_kind_table(books: Books) -> list[dict[str, Any]]:
+    """Documents of each kind of source, most first."""
+    found = Counter(row["source_kind"] for row in books.index)
+    return [{"source kind": kind, "documents": n} for kind, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))]
+
+
 def finish(files: Path, books: Books, writer: WarcWriter) -> Report:
     """Write index and ledger, and sum them up."""
     counts = books.write(files)
@@ -139,6 +147,7 @@ def finish(files: Path, books: Books, writer: WarcWriter) -> Report:
         counts[f"flagged_optout_{flag}"] = sum(row[f"optout_{flag}"] for row in books.index)
     largest = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))[:20]
     report = Report(counts)
+    report.tables["Documents by source kind"] = source_kind_table(books)
     report.tables["Documents by host"] = [{"host": host, "documents": n} for host, n in largest]
     fates = sorted(
         ((rule.partition(":")[2], n) for rule, n in counts.items() if rule.startswith("dropped:")), key=lambda f: -f[1]

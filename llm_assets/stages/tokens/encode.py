@@ -32,13 +32,14 @@ DOCUMENTS = pl.Schema(
         "url": pl.String,
         "canonical_url": pl.String,
         "lang": pl.String,
+        "source_kind": pl.String,  # web | book | paper | forum | code | own
         "shard": pl.Int32,  # tokens-<shard>.npy
         "start": pl.Int64,  # first token in the shard
         "length": pl.Int64,  # tokens, the separator included
         "n_bytes": pl.Int64,  # UTF-8 bytes of the text
     }
 )
-_COLUMNS = ["doc_id", "url", "canonical_url", "lang", "text", "n_bytes"]
+_COLUMNS = ["doc_id", "url", "canonical_url", "lang", "source_kind", "text", "n_bytes"]
 
 
 def shard_name(number: int) -> str:
@@ -135,19 +136,19 @@ def _index(batch: pl.DataFrame, places: list[tuple[int, int]], lengths: list[int
     )[DOCUMENTS.names()]
 
 
-def by_language(documents: pl.DataFrame) -> pl.DataFrame:
-    """Documents, tokens, bytes and bytes per token of each language, most tokens first."""
+def by_group(documents: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Documents, tokens, bytes and bytes per token of each value of a column (a language, a source kind), most tokens first."""
     return (
-        documents.group_by("lang")
+        documents.group_by(column)
         .agg(documents=pl.len(), tokens=pl.col("length").sum(), bytes=pl.col("n_bytes").sum())
         .with_columns(bytes_per_token=pl.col("bytes") / pl.col("tokens"))
-        .sort(["tokens", "lang"], descending=[True, False])
+        .sort(["tokens", column], descending=[True, False])
     )
 
 
 def _report(documents: pl.DataFrame, about: dict[str, Any], counts: dict[str, int], files: Path) -> Report:
     tokens, n_bytes = int(documents["length"].sum()), int(documents["n_bytes"].sum())
-    languages = by_language(documents)
+    languages = by_group(documents, "lang")
     (files / "plots").mkdir(exist_ok=True)
     plots.histogram(files / "plots/lengths.png", documents["length"].to_list(), title="Document lengths", x="tokens", bins=40)
     plots.bars(
@@ -164,5 +165,8 @@ def _report(documents: pl.DataFrame, about: dict[str, Any], counts: dict[str, in
             **{name: about[name] for name in ("dtype", "vocab_size", "separator", "separator_id")},
         },
         plots={"Document lengths": "plots/lengths.png", "Bytes per token": "plots/bytes_per_token.png"},
-        tables={"Tokens by language": languages.head(20).to_dicts()},
+        tables={
+            "Tokens by language": languages.head(20).to_dicts(),
+            "Tokens by source kind": by_group(documents, "source_kind").to_dicts(),
+        },
     )

@@ -18,7 +18,7 @@ from llm_assets.lm import chat
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.lm.tokenizer import CONTROL_TOKENS
 from llm_assets.stages.tokens.encode import DOCUMENTS_FILE, TOKENS_FILE, shard_name
-from llm_assets.stages.tokens.mix import MIX_FILE, TRAIN, VALIDATION, tokens_by_language
+from llm_assets.stages.tokens.mix import MIX_FILE, TRAIN, VALIDATION, factor, tokens_by
 from llm_assets.stages.tokens.sampling import unit_intervals
 from llm_assets.stages.tokens.train import SAMPLES
 
@@ -171,7 +171,7 @@ def training_mix(inputs: Inputs, files: Path, config: TrainingMixConfig, report:
 
 
 def _enough(kept: pl.DataFrame, config: TrainingMixConfig) -> Gate:
-    train, validation = sum(tokens_by_language(kept, TRAIN).values()), sum(tokens_by_language(kept, VALIDATION).values())
+    train, validation = sum(tokens_by(kept, TRAIN, "lang").values()), sum(tokens_by(kept, VALIDATION, "lang").values())
     passed = train >= config.min_train_tokens and validation > 0
     message = (
         f"{train:,} training and {validation:,} validation tokens; at least {config.min_train_tokens:,} "
@@ -181,20 +181,22 @@ def _enough(kept: pl.DataFrame, config: TrainingMixConfig) -> Gate:
 
 
 def _proportions(inputs: Inputs, kept: pl.DataFrame, files: Path, config: TrainingMixConfig) -> Gate:
-    """Each language's tokens against (tokens there are) × (epochs asked); a language too small to sample well isn't judged."""
+    """Each language's tokens against (tokens there are) × (epochs asked, by language and source kind); a language too small to sample well isn't judged."""
     refs = {entry["ref"] for entry in read_json(files / MIX_FILE)["crawls"]}
-    there: dict[str, int] = {}
+    there: dict[str, float] = {}  # language → tokens that the epochs and factors ask for
     superseded = set(pl.read_parquet(files / LEDGER_FILE).filter(pl.col("rule") == "superseded")["doc_id"])
+    epochs_of = pl.col("lang").replace_strict(config.languages, default=0.0, return_dtype=pl.Float64) * factor(config)
+    held_out = config.validation_fraction
+    wanted_of = pl.col("length") * (epochs_of * (1 - held_out) + epochs_of.clip(upper_bound=1.0) * held_out)
     for artefact in inputs.many("tokenized_dataset"):
         if artefact.ref in refs:
             documents = pl.read_parquet(artefact.file(DOCUMENTS_FILE)).filter(~pl.col("doc_id").is_in(list(superseded)))
-            for lang, tokens in documents.group_by("lang").agg(pl.col("length").sum()).iter_rows():
-                there[lang] = there.get(lang, 0) + int(tokens)
-    train, validation = tokens_by_language(kept, TRAIN), tokens_by_language(kept, VALIDATION)
+            for lang, tokens in documents.group_by("lang").agg(wanted_of.sum()).iter_rows():
+                there[lang] = there.get(lang, 0.0) + tokens
+    train, validation = tokens_by(kept, TRAIN, "lang"), tokens_by(kept, VALIDATION, "lang")
     ratios, off = {}, []
-    for lang, epochs in config.languages.items():
-        held_out = config.validation_fraction
-        wanted = there.get(lang, 0) * (epochs * (1 - held_out) + min(epochs, 1.0) * held_out)
+    for lang in config.languages:
+        wanted = there.get(lang, 0.0)
         if wanted < max(1, config.min_tokens_judged):
             continue
         ratios[lang] = (train.get(lang, 0) + validation.get(lang, 0)) / wanted

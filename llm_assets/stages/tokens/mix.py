@@ -83,13 +83,23 @@ def _crawls(inputs: Inputs) -> tuple[list[_Crawl], list[dict[str, str]]]:
         for crawl in found
         if crawl.about["tokenizer"] != tokenizer
     ]
+    missing += [
+        {"crawl": crawl.artefact.partition, "reason": "tokenised without source kinds; materialise its tokenized_dataset again"}
+        for crawl in found
+        if crawl.about["tokenizer"] == tokenizer and "source_kind" not in crawl.documents.columns
+    ]
     tokenised = {crawl.artefact.partition for crawl in found}
     missing += [
         {"crawl": artefact.partition, "reason": "not tokenised; materialise its tokenized_dataset"}
         for artefact in inputs.many("deduped_shards")
         if artefact.partition not in tokenised
     ]
-    return [crawl for crawl in found if crawl.about["tokenizer"] == tokenizer], missing
+    left_out = {entry["crawl"] for entry in missing}
+    usable = [crawl for crawl in found if crawl.artefact.partition not in left_out]
+    if not usable:
+        reasons = "; ".join(f"{entry['crawl']} is {entry['reason']}" for entry in missing)
+        raise InputError(f"no crawl can be mixed: {reasons}")
+    return usable, missing
 
 
 def _superseded(inputs: Inputs, documents: pl.DataFrame, crawls: list[str]) -> pl.DataFrame:
@@ -104,12 +114,19 @@ def _superseded(inputs: Inputs, documents: pl.DataFrame, crawls: list[str]) -> p
     return documents.join(newest, on="doc_id", how="left", maintain_order="left")
 
 
+def factor(config: TrainingMixConfig) -> pl.Expr:
+    """What the epochs of a document's language are multiplied by, for the kind of its source."""
+    if not config.source_kinds:
+        return pl.lit(1.0)
+    return pl.col("source_kind").replace_strict(config.source_kinds, default=1.0, return_dtype=pl.Float64)
+
+
 def _decide(documents: pl.DataFrame, config: TrainingMixConfig) -> pl.DataFrame:
     """Add split, epochs, and the rule that leaves a document out ("kept" where none does)."""
     urls = documents["canonical_url"]
     sample = pl.Series("sample", unit_intervals(urls, f"sample {config.seed}"), dtype=pl.Float64)
     side = pl.Series("side", unit_intervals(urls, f"split {config.seed}"), dtype=pl.Float64)
-    asked = pl.col("lang").replace_strict(config.languages, default=0.0, return_dtype=pl.Float64)
+    asked = pl.col("lang").replace_strict(config.languages, default=0.0, return_dtype=pl.Float64) * factor(config)
     # 2.3 epochs: everything twice, and three tenths of the URLs once more
     reads = asked.floor() + (pl.col("sample") < asked - asked.floor()).cast(pl.Float64)
     held_out = pl.col("side") < config.validation_fraction
@@ -121,8 +138,10 @@ def _decide(documents: pl.DataFrame, config: TrainingMixConfig) -> pl.DataFrame:
             epochs=pl.when(held_out).then(pl.col("reads").clip(upper_bound=1.0)).otherwise("reads").cast(pl.Int32),
             rule=pl.when(pl.col("superseded_by").is_not_null())
             .then(pl.lit("superseded"))
-            .when(pl.col("asked") <= 0)
+            .when(~pl.col("lang").is_in([lang for lang, epochs in config.languages.items() if epochs > 0]))
             .then(pl.lit("language_not_in_mix"))
+            .when(pl.col("asked") <= 0)
+            .then(pl.lit("source_kind_not_in_mix"))
             .when(pl.col("reads") == 0)
             .then(pl.lit("sampled_out"))
             .otherwise(pl.lit("kept")),
@@ -142,21 +161,26 @@ def _ledger(documents: pl.DataFrame) -> pl.DataFrame:
         value=pl.when(sampled_out).then("sample"),
         threshold=pl.when(sampled_out).then("asked"),
         related_doc=pl.when(pl.col("rule") == "superseded").then("superseded_by"),
-        detail=pl.when(pl.col("rule") == "language_not_in_mix").then("lang").when(pl.col("rule") == "kept").then("split"),
+        detail=pl.when(pl.col("rule") == "language_not_in_mix")
+        .then("lang")
+        .when(pl.col("rule") == "source_kind_not_in_mix")
+        .then("source_kind")
+        .when(pl.col("rule") == "kept")
+        .then("split"),
     )
 
 
-def tokens_by_language(kept: pl.DataFrame, split: str) -> dict[str, int]:
-    """Tokens by language in one pass over a split, repeats counted."""
-    mine = kept.filter(pl.col("split") == split).group_by("lang").agg((pl.col("length") * pl.col("epochs")).sum()).sort("lang")
-    return {lang: int(tokens) for lang, tokens in mine.iter_rows()}
+def tokens_by(kept: pl.DataFrame, split: str, column: str) -> dict[str, int]:
+    """Tokens by a column (``lang``, ``source_kind``) in one pass over a split, repeats counted."""
+    mine = kept.filter(pl.col("split") == split).group_by(column).agg((pl.col("length") * pl.col("epochs")).sum()).sort(column)
+    return {value: int(tokens) for value, tokens in mine.iter_rows()}
 
 
 def _describe(
     crawls: list[_Crawl], missing: list[dict[str, str]], kept: pl.DataFrame, config: TrainingMixConfig
 ) -> dict[str, Any]:
     about = crawls[-1].about
-    tokens = {split: tokens_by_language(kept, split) for split in (TRAIN, VALIDATION)}
+    tokens = {split: tokens_by(kept, split, "lang") for split in (TRAIN, VALIDATION)}
     return {
         "crawls": [
             {
@@ -173,6 +197,8 @@ def _describe(
         "seed": config.seed,
         "tokens": {split: sum(found.values()) for split, found in tokens.items()},
         "tokens_by_language": tokens,
+        "source_kinds": config.source_kinds,
+        "tokens_by_source_kind": {split: tokens_by(kept, split, "source_kind") for split in (TRAIN, VALIDATION)},
         **{name: about[name] for name in ("dtype", "vocab_size", "separator", "separator_id", "tokenizer")},
     }
 
@@ -190,5 +216,12 @@ def _report(mix: dict[str, Any], counts: dict[str, int], files: Path) -> Report:
             "missing": [entry["crawl"] for entry in mix["missing"]],
         },
         plots={"Tokens of the mix": "plots/proportions.png"},
-        tables={"Crawls": mix["crawls"], "Missing crawls": mix["missing"]},
+        tables={
+            "Crawls": mix["crawls"],
+            "Missing crawls": mix["missing"],
+            "Tokens by source kind": [
+                {"source kind": kind, "train": tokens, "validation": mix["tokens_by_source_kind"][VALIDATION].get(kind, 0)}
+                for kind, tokens in mix["tokens_by_source_kind"][TRAIN].items()
+            ],
+        },
     )

@@ -114,6 +114,50 @@ def test_epochs_are_shares_or_repeats(crawls, tmp_path, epochs, low, high):
     assert (out["value"] >= out["threshold"]).all() and out.is_empty() == (epochs >= 1)
 
 
+def test_source_kinds_weigh_and_leave_out(crawls, tmp_path):
+    """A factor of 2 on forums doubles their epochs, 0 on books leaves them out by name; mix.json counts by kind."""
+    survivors, tokens = crawls[0], crawls[1]
+    marked = []
+    for place, folder in enumerate(tokens):
+        copy = tmp_path / "tokens" / folder.name
+        shutil.copytree(folder, copy)
+        path = copy / "documents.parquet"
+        frame = pl.read_parquet(path).with_columns(source_kind=pl.lit(("forum", "book")[place]))
+        frame.write_parquet(path)
+        marked.append(copy)
+    config = CONFIG.model_copy(update={"languages": {"en": 1.0}, "source_kinds": {"forum": 2.0, "book": 0.0}, "share_tolerance": 0.15})
+    given = inputs((survivors, marked))
+    out = WorkDir.at(tmp_path / "mix")
+    report = mix.run(given, out, config, Silent())
+    about = json.loads((out.files / "mix.json").read_text())
+    documents = pl.read_parquet(out.files / "documents.parquet")
+    assert set(documents["source_kind"]) == {"forum"}
+    assert set(documents.filter(pl.col("split") == "train")["epochs"]) == {2}
+    assert about["tokens_by_source_kind"]["train"] == {"forum": about["tokens"]["train"]}
+    assert report.counts["dropped:source_kind_not_in_mix"] > 0
+    found = gates.training_mix(given, out.files, config, report)
+    assert all(gate.passed for gate in found), [gate.message for gate in found]
+    blind = gates.training_mix(given, out.files, config.model_copy(update={"source_kinds": {}}), report)
+    assert [gate.name for gate in blind if not gate.passed] == ["proportions"]
+
+
+def test_a_crawl_without_source_kinds_is_named_and_left_out(crawls, tmp_path):
+    """What older code tokenised lacks the column: that crawl waits, the others are mixed."""
+    old = tmp_path / "old" / crawls[1][0].name
+    shutil.copytree(crawls[1][0], old)
+    pl.read_parquet(old / "documents.parquet").drop("source_kind").write_parquet(old / "documents.parquet")
+    _, report, _ = make(crawls, tmp_path / "mix", tokens=[old, crawls[1][1]])
+    assert report.metrics == {"crawls": ["c2"], "missing": ["c1", "c3"]}
+    with pytest.raises(InputError, match="no crawl can be mixed.*without source kinds"):
+        make(crawls, tmp_path / "none", tokens=[old])
+
+
+@pytest.mark.parametrize(("given", "words"), [({"blog": 1.0}, "'blog' is none of web"), ({"web": -1.0}, "below 0")])
+def test_unknown_kinds_and_negative_factors_are_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        TrainingMixConfig(source_kinds=given)
+
+
 @pytest.fixture
 def doctored(crawls, tmp_path):
     files, _, documents = make(crawls, tmp_path)
