@@ -43,9 +43,7 @@ class CommonCrawl(Section):
         for crawl, name in self.ids.items():
             if not name.startswith("CC-") or "/" in name:
                 raise ValueError(f"ids: {crawl} is {name!r}; an id looks like CC-MAIN-2026-43")
-        bad = [
-            language for language in self.languages if not (len(language) == 3 and language.isascii() and language.islower())
-        ]
+        bad = [code for code in self.languages if not (len(code) == 3 and code.isascii() and code.islower())]
         if bad:
             raise ValueError(f"languages: {bad[0]!r} is no ISO 639-3 code; the index says eng for English, fra for French")
         bad = [domain for domain in self.domains if "." not in domain or "/" in domain or domain != domain.lower()]
@@ -81,9 +79,7 @@ class LocalFiles(Section):
     language_column: str = Field("language", description="What the row claims; cleaning judges by the text")
     license_column: str = "license"
     source_kind_column: str = "source_kind"
-    max_file_bytes: int = Field(
-        268_435_456, ge=1, description="Larger files are left out; JSONL, Parquet and WARC are streamed"
-    )
+    max_file_bytes: int = Field(268_435_456, ge=1, description="Larger files are left out; JSONL, Parquet, WARC are streamed")
     max_document_bytes: int = Field(16_777_216, ge=1, description="UTF-8. A longer text is left out (no row stalls a writer)")
     part_bytes: int = Field(
         500_000,

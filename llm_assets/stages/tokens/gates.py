@@ -181,7 +181,10 @@ def _enough(kept: pl.DataFrame, config: TrainingMixConfig) -> Gate:
 
 
 def _proportions(inputs: Inputs, kept: pl.DataFrame, files: Path, config: TrainingMixConfig) -> Gate:
-    """Each language's tokens against (tokens there are) × (epochs asked, by language and source kind); a language too small to sample well isn't judged."""
+    """Each language's tokens against (tokens there are) × (epochs asked, by language and source kind).
+
+    A language too small to sample well isn't judged.
+    """
     refs = {entry["ref"] for entry in read_json(files / MIX_FILE)["crawls"]}
     there: dict[str, float] = {}  # language → tokens that the epochs and factors ask for
     superseded = set(pl.read_parquet(files / LEDGER_FILE).filter(pl.col("rule") == "superseded")["doc_id"])
