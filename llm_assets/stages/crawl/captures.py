@@ -10,6 +10,8 @@ from llm_assets.stages.crawl.decode import CannotDecode, Limited, decode
 from llm_assets.stages.crawl.http import ProtocolError, parse_head
 from llm_assets.stages.crawl.warc_reader import Record
 
+TEXT_TYPES = ("text/plain", "text/markdown", "text/html", "application/xhtml+xml")
+
 
 class Unreadable(ValueError):
     """A capture of which nothing can be used; ``rule`` is its fate in the ledger."""
@@ -59,6 +61,28 @@ def read_capture(record: Record, max_payload_bytes: int) -> Capture:
             raise Unreadable("encoding", str(error)) from error
         payload = body
     return Capture(status, head, headers, payload, repaired)
+
+
+def is_text(record: Record, url: str) -> bool:
+    """Whether a record holds text itself, without HTTP: a WET file's conversion, or a text resource with a web address."""
+    media = record.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if record.type == "conversion":
+        return media in ("text/plain", "")
+    return record.type == "resource" and media in TEXT_TYPES and url.startswith(("http://", "https://"))
+
+
+def text_capture(record: Record, max_payload_bytes: int) -> Capture:
+    """The capture of a record that ``is_text``. The language that a WET file states goes on as Content-Language."""
+    if len(record.block) > max_payload_bytes:
+        raise Unreadable("too_large", f"{len(record.block)} bytes")
+    headers = {"content-type": record.headers.get("content-type") or "text/plain; charset=utf-8"}
+    if record.type == "conversion" and "charset" not in headers["content-type"]:
+        headers["content-type"] += "; charset=utf-8"
+    language = record.headers.get("warc-identified-content-language", "")
+    if language:
+        headers["content-language"] = language.partition(",")[0]
+    lines = "".join(f"\r\n{name.title()}: {value}" for name, value in headers.items())
+    return Capture(200, f"HTTP/1.1 200 OK{lines}".encode("latin-1", "replace"), headers, record.block, False)
 
 
 def _unchunked(body: bytes) -> bytes:

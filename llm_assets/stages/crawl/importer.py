@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from llm_assets.core.documents import canonical_url, doc_id, payload_digest
 from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.core.tombstones import Tombstones
-from llm_assets.stages.crawl.captures import Capture, Unreadable, read_capture
+from llm_assets.stages.crawl.captures import Capture, Unreadable, is_text, read_capture, text_capture
 from llm_assets.stages.crawl.earlier import Earlier
 from llm_assets.stages.crawl.optout import page_optouts
 from llm_assets.stages.crawl.origin import store_robots
@@ -26,7 +26,7 @@ from llm_assets.stages.crawl.warc_reader import Record, read_records
 
 _HEAD_ROOM = 131_072  # bytes that the HTTP head may add to the payload's limit
 _PROGRESS_EVERY = 500
-SUFFIXES = (".warc", ".warc.gz")
+SUFFIXES = (".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wet.zst", ".arc", ".arc.gz")
 
 
 @dataclass
@@ -41,11 +41,12 @@ class Importer:
     progress: Progress
     robots_folder: Path
     rejected: dict[str, str] = field(default_factory=dict)  # file → why
+    records_read: int = 0
+    files_dropped: int = 0
     other_records: int = 0
     repaired: int = 0
     _robots: dict[str, Robots] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
-    _read: int = 0
 
     def import_all(self, files: list[Path]) -> None:
         """Both passes. Raises ``InputError`` where not one record of all files could be used."""
@@ -60,10 +61,12 @@ class Importer:
 
     def _records(self, path: Path, note: bool = False) -> Iterator[Record]:
         try:
-            yield from read_records(path, self.config.limits.max_payload_bytes + _HEAD_ROOM)
+            yield from read_records(path, self.config.limits.max_payload_bytes + _HEAD_ROOM, self.config.verify_digests)
         except InputError as error:
             self.rejected[path.name] = str(error)
             if note:
+                self.files_dropped += 1
+                self.books.drop(f"file://{self.books.crawl}/{quote(path.name)}", "file_unreadable", detail=str(error)[:200])
                 self.progress.note(f"left out: {error}")
 
     def _learn_robots(self, record: Record) -> None:
@@ -81,15 +84,16 @@ class Importer:
             store_robots(self.robots_folder, origin, capture.payload)
 
     def _take(self, path: Path, record: Record) -> None:
-        self._read += 1
-        if self._read % _PROGRESS_EVERY == 0:
-            self.progress.update(self._read, None, "records")
+        self.records_read += 1
+        if self.records_read % _PROGRESS_EVERY == 0:
+            self.progress.update(self.records_read, None, "records")
         url = record.headers.get("warc-target-uri", "").strip("<>")
         if record.problem:
             return self.books.drop(
                 url or f"{path.name}@{record.offset}", record.problem, float(len(record.block)), detail=record.detail[:200]
             )
-        if record.type not in ("response", "revisit"):
+        text = is_text(record, url)
+        if record.type not in ("response", "revisit") and not text:
             self.other_records += 1
             return None
         try:
@@ -105,7 +109,8 @@ class Importer:
         if record.headers.get("warc-truncated"):
             return self.books.drop(url, "truncated", detail=f"WARC-Truncated: {record.headers['warc-truncated'][:40]}")
         try:
-            capture = read_capture(record, self.config.limits.max_payload_bytes)
+            read = text_capture if text else read_capture
+            capture = read(record, self.config.limits.max_payload_bytes)
         except Unreadable as error:
             return self.books.drop(url, error.rule, detail=str(error)[:200])
         return self._response(record, capture, url, canonical, moment)
@@ -113,7 +118,7 @@ class Importer:
     def _response(self, record: Record, capture: Capture, url: str, canonical: str, moment: datetime) -> None:
         if capture.status != 200:
             return self.books.drop(url, "status", capture.status, 200)
-        kind = kind_of(capture.media_type, capture.payload)
+        kind = "page" if is_text(record, url) else kind_of(capture.media_type, capture.payload)
         if kind not in self.config.kinds:
             return self.books.drop(url, "content_type", detail=capture.media_type[:80] or "none given")
         robots = self._robots.get(_origin(canonical))

@@ -71,6 +71,7 @@ def _import(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Prog
     report.counts.update(
         files_read=len(files),
         files_rejected=len(importer.rejected),
+        records_read=importer.records_read,
         records_of_other_types=importer.other_records,
         repaired_blank_lines=importer.repaired,
     )

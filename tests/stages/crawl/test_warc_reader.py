@@ -1,8 +1,11 @@
 """WARC files that others wrote: what is whole is read, what is not is named (case B01)."""
 
+import base64
 import gzip
+import hashlib
 
 import pytest
+from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +43,57 @@ def test_all_forms_are_read(tmp_path, form):
     assert problems(found) == ["", "", ""]
     assert [r.headers["warc-target-uri"] for r in found] == [f"http://a.example/{n}" for n in range(3)]
     assert all(r.type == "response" and r.block.startswith(b"HTTP/1.1 200") for r in found)
+
+
+TRAINED = zstd.train_dict([ONE[:300], TWO[:300], THREE[:300]] * 40, 4_096)
+
+
+def frames(*records: bytes, dictionary: zstd.ZstdDict | None = None, packed: bool = False) -> bytes:
+    """One zstd frame a record, with checksums; a dictionary goes first in a skippable frame, itself compressed or not."""
+    options = {zstd.CompressionParameter.checksum_flag: 1}
+    opening = b""
+    if dictionary is not None:
+        content = zstd.compress(dictionary.dict_content) if packed else dictionary.dict_content
+        opening = b"\x5d\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+    return opening + b"".join(zstd.compress(part, options=options, zstd_dict=dictionary) for part in records)
+
+
+ZSTD_FORMS = {
+    "a frame a record": frames(ONE, TWO, THREE),
+    "one frame": frames(ONE + TWO + THREE),
+    "with a dictionary": frames(ONE, TWO, THREE, dictionary=TRAINED),
+    "with a compressed dictionary": frames(ONE, TWO, THREE, dictionary=TRAINED, packed=True),
+}
+
+
+@pytest.mark.parametrize("form", ZSTD_FORMS)
+def test_zstd_is_read_with_and_without_a_dictionary(tmp_path, form):
+    found = read(tmp_path, ZSTD_FORMS[form])
+    assert problems(found) == ["", "", ""]
+    assert [r.headers["warc-target-uri"] for r in found] == [f"http://a.example/{n}" for n in range(3)]
+    cut = read(tmp_path, ZSTD_FORMS[form][:-12])
+    assert problems(cut) == (["truncated"] if form == "one frame" else ["", "", "truncated"])  # no block of it is whole
+
+
+def test_a_zstd_bomb_and_a_broken_dictionary(tmp_path):
+    bomb = frames(ONE, response(bytes(50_000_000), "http://a.example/bomb"), TWO)
+    assert problems(read(tmp_path, bomb)) == ["", "too_large", ""]
+    broken = b"\x5d\x2a\x4d\x18\x10\x00\x00\x00\x37\xa4\x30\xec" + bytes(12) + frames(ONE)
+    assert "corrupt" in problems(read(tmp_path, broken))
+
+
+def test_a_block_is_held_to_the_digest_it_states(tmp_path):
+    """sha1 in base 32 as Common Crawl writes it, hex and base 64 as others do; what nobody knows proves nothing."""
+    sha1, other = hashlib.sha1(b"x").digest(), hashlib.sha1(b"y").digest()
+    spellings = [base64.b32encode, lambda d: d.hex().encode(), base64.b64encode]
+    for spell in spellings:
+        good, bad = (record(b"x", WARC_Block_Digest=f"sha1:{spell(digest).decode()}") for digest in (sha1, other))
+        assert problems(read(tmp_path, members(good, bad, good))) == ["", "corrupt", ""]
+    path = tmp_path / "x.warc.gz"
+    path.write_bytes(members(bad))
+    assert problems(list(read_records(path, LIMIT, verify_digests=False))) == [""]
+    assert problems(read(tmp_path, record(b"x", WARC_Block_Digest="blake9:zz"))) == [""]
+    assert problems(read(tmp_path, record(b"x", WARC_Block_Digest="sha1:short"))) == [""]
 
 
 def test_offsets_point_at_members(tmp_path):
@@ -110,7 +164,7 @@ def test_large_records_are_passed_over_without_being_held(tmp_path):
         (b"", "is empty"),
         (b"filedesc://x.arc 0.0.0.0 20050101000000 text/plain 76\n1 0 x\n", "ARC file"),
         (gzip.compress(b"filedesc://x.arc"), "ARC file"),
-        (b"\x28\xb5\x2f\xfd" + bytes(20), "zstd"),
+        (zstd.compress(b"<html>"), "no WARC"),
         (b"<html>", "no WARC"),
         (gzip.compress(b"<html>"), "no WARC"),
     ],
