@@ -1,8 +1,10 @@
 """One HTML page → its metadata and main text. Pure; runs in the parser process only, since the parser is native code."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
@@ -11,6 +13,8 @@ from llm_assets.stages.extract.blocks import BULLET, LIST_LINK_SHARE, main_text,
 
 _DECLARATIONS = "meta[name][content], meta[property][content], link[rel][href], a[rel][href]"
 _FURNITURE = "nav, header, footer, aside"
+_MARKDOWN_HEADING = re.compile(r"^#{1,2}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
+_HEADING_CHARS = 2_000  # a title stands at the beginning
 _MAX_FIELD_CHARS = 2_000  # metadata longer than this is no title, description or address
 
 
@@ -58,9 +62,21 @@ def parse_html(html: str, url: str) -> Page:
     )
 
 
-def parse_plain(text: str) -> Page:
-    """A text/plain page: one spelling of line ends, nothing else."""
-    return Page(text=text.replace("\r\n", "\n").replace("\r", "\n").strip())
+def parse_plain(text: str, headers: Mapping[str, str] | None = None, media: str = "text/plain") -> Page:
+    """Text or Markdown as it is, with one spelling of line ends.
+
+    Title, language and licence are what the importer of local files put into the ``headers`` (lower-case names) of the record;
+    a Markdown text without a title has the one of its first heading.
+    """
+    said = headers or {}
+    clean = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    heading = _MARKDOWN_HEADING.search(clean[:_HEADING_CHARS]) if media == "text/markdown" else None
+    return Page(
+        title=_field(unquote(said.get("x-document-title", "")) or (heading[1] if heading else "")),
+        license=_field(unquote(said.get("x-document-license", ""))),
+        html_lang=_field(said.get("content-language", "")),
+        text=clean,
+    )
 
 
 def _field(value: str) -> str:

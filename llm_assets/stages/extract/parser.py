@@ -20,7 +20,7 @@ from llm_assets.stages.extract.decoding import Decoded, decode
 from llm_assets.stages.extract.html import Page, parse_html, parse_plain
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
-PLAIN_TYPES = ("text/plain",)
+PLAIN_TYPES = ("text/plain", "text/markdown")
 # More than this share of U+FFFD in what a page says is mojibake that someone else made.
 MAX_REPLACEMENT_SHARE = 0.001
 
@@ -52,7 +52,7 @@ def answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     decoded = decode(payload, content_type)
     if decoded is None:
         return rejected("extract_undecodable")
-    page = parse_plain(decoded.text) if media in PLAIN_TYPES else parse_html(decoded.text, job["url"])
+    page = parse_plain(decoded.text, headers, media) if media in PLAIN_TYPES else parse_html(decoded.text, job["url"])
     return _judged(page, decoded, limits)
 
 
