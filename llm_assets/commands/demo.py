@@ -28,8 +28,11 @@ def snapshots() -> list[str]:
 
 def first_crawl() -> str:
     """The crawl that a run without ``--crawl`` makes."""
-    found = snapshots()
-    return found[0] if found else "first"
+    from llm_assets.defs import settings
+
+    raw = settings.recipe().raw_crawl
+    named = [*snapshots(), *raw.seeds, *raw.common_crawl.ids, *raw.local.folders]
+    return named[0] if named else "first"
 
 
 def gathered_claims(store: Store) -> list[Claim]:

@@ -43,12 +43,12 @@ JOBS = (foundations, data_refresh, vocabulary, train, evaluate, release, audit)
 
 
 def inbox() -> Path:
-    """The inbox: a folder per crawl, ``<inbox>/<crawl>/*.warc.gz``, beside the store."""
+    """The inbox: a folder per crawl, with its WARC files or documents, beside the store."""
     return settings.store().root.parent / "inbox"
 
 
 def new_in_inbox(folder: Path, known: set[str]) -> tuple[list[str], list[str]]:
-    """Crawl folders that hold a complete WARC and are not yet known, and sentences on those with a bad name."""
+    """Crawl folders that hold whole files and are not yet known, and sentences on those with a bad name."""
     found, refused = [], []
     for path in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []:
         try:
@@ -57,7 +57,8 @@ def new_in_inbox(folder: Path, known: set[str]) -> tuple[list[str], list[str]]:
             refused.append(str(error))
             continue
         # Whoever copies files in renames them last: a name that ends in .part is still being written.
-        if path.name not in known and any(path.glob("*.warc*")) and not any(path.glob("*.part")):
+        files = [file.name for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+        if path.name not in known and files and not any(name.endswith(".part") for name in files):
             found.append(path.name)
     return found, refused
 

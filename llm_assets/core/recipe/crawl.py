@@ -96,8 +96,8 @@ class RawCrawlConfig(Section):
     local: LocalFiles = LocalFiles()
     source_kinds: dict[str, str] = Field(
         {},
-        description="Host (a.example) or address without scheme with * (*.example/forum/*, own/books/*.epub) → web, book, "
-        "paper, forum, code or own; the longest pattern that fits counts, then the host",
+        description="Host (a.example) or address without scheme with * (*.example/forum/*, own.invalid/books/*.epub) → web, "
+        "book, paper, forum, code or own; the longest pattern that fits counts, then the host",
     )
     crawl_kinds: dict[str, str] = Field({}, description="Crawl → kind of what no rule of source_kinds names; else web, or own")
     verify_digests: bool = Field(True, description="Imported records must have the WARC-Block-Digest that they state")

@@ -64,7 +64,7 @@ class CommonCrawl(Section):
 class LocalFiles(Section):
     """Documents of one's own: text, Markdown, HTML, PDF, EPUB, JSONL, Parquet, WARC and WET in a folder.
 
-    A document's address is ``file://<collection>/<path>``, or what its row says.
+    A document's address is ``https://<collection>.invalid/<path>``, or what its row says.
     """
 
     folders: dict[str, str] = execution({}, description="Crawl → its folder; a crawl not named is a folder of the inbox")

@@ -23,13 +23,14 @@ _ARTICLE = r"/[a-z]{2}/wiki/[^/]+$"
 
 
 def gates(inputs: Inputs, files: Path, config: RawCrawlConfig, report: Report) -> list[Gate]:
-    """Five blocking gates over the files as they are, not as the report tells."""
+    """Six blocking gates over the files as they are, not as the report tells."""
     index = pl.read_parquet(files / INDEX_FILE)
     ledger = pl.read_parquet(files / LEDGER_FILE)
     return [
         _enough_pages(index, ledger, config, report),
         _counts(index, ledger, report),
         _few_truncated(ledger, config),
+        _few_unread(ledger, config),
         _records_verified(index, files, config.verified_records),
         expectations.check("index_table", index, _rules(config)),
     ]
@@ -81,6 +82,19 @@ def _few_truncated(ledger: pl.DataFrame, config: RawCrawlConfig) -> Gate:
     passed = share <= config.max_truncated_share
     advice = "" if passed else " (raw_crawl.max_truncated_share); get whole files, or raise the limit if the loss is meant"
     return Gate("few_truncated", passed, message + advice, {"cut": cut, "share": round(share, 5)})
+
+
+def _few_unread(ledger: pl.DataFrame, config: RawCrawlConfig) -> Gate:
+    """Files and rows of one's own that gave no document, of all: a wrong mapping must not pass for a small crawl."""
+    rejected = ledger.filter(pl.col("rule").str.contains("^(?:file|row)_") & (pl.col("rule") != "file_unreadable"))
+    share = rejected.height / max(1, rejected.height + ledger.filter(pl.col("kept")).height)
+    limit = config.local.max_rejected_share
+    message = f"{rejected.height:,} files or rows gave no document: {share:.1%}, at most {limit:.1%} allowed"
+    if share > limit:
+        rule, n = rejected.group_by("rule").len().sort("len", "rule", descending=True).row(0)
+        example = rejected.filter(rule=rule)["detail"][0]
+        message += f" (raw_crawl.local.max_rejected_share); most often {rule} ({n:,}): {example}"
+    return Gate("files_gave_documents", share <= limit, message, {"rejected": rejected.height, "share": round(share, 4)})
 
 
 def _records_verified(index: pl.DataFrame, files: Path, sample: int) -> Gate:

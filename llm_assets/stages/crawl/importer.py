@@ -49,15 +49,13 @@ class Importer:
     _written: set[str] = field(default_factory=set)
 
     def import_all(self, files: list[Path]) -> None:
-        """Both passes. Raises ``InputError`` where not one record of all files could be used."""
+        """Both passes."""
         for path in files:
             for record in self._records(path):
                 self._learn_robots(record)
         for path in files:
             for record in self._records(path, note=True):
                 self._take(path, record)
-        if not self.books.index:
-            raise InputError(self._nothing(files))
 
     def _records(self, path: Path, note: bool = False) -> Iterator[Record]:
         try:
@@ -66,7 +64,9 @@ class Importer:
             self.rejected[path.name] = str(error)
             if note:
                 self.files_dropped += 1
-                self.books.drop(f"file://{self.books.crawl}/{quote(path.name)}", "file_unreadable", detail=str(error)[:200])
+                self.books.drop(
+                    f"https://{self.books.crawl}.invalid/{quote(path.name)}", "file_unreadable", detail=str(error)[:200]
+                )
                 self.progress.note(f"left out: {error}")
 
     def _learn_robots(self, record: Record) -> None:
@@ -165,29 +165,6 @@ class Importer:
             kind=prior.kind, digest=prior.digest, place=place, optouts=prior.optouts, revisit_of=prior.original.doc_id,
             etag=prior.etag, last_modified=prior.last_modified,
         )  # fmt: skip
-
-    def _nothing(self, files: list[Path]) -> str:
-        reasons = [*self.rejected.values()]
-        fates: dict[str, int] = self.books.dropped()
-        reasons += [f"{n} × {rule}" for rule, n in fates.items()]
-        return (
-            f"no usable capture in the {len(files)} WARC file(s) of {files[0].parent}: "
-            f"{'; '.join(reasons) or 'no response records'}. Put whole files there, then materialise this crawl again"
-        )
-
-
-def inbox_files(inbox: Path, crawl: str) -> list[Path]:
-    """The WARC files of a crawl's folder. Raises ``InputError`` where there is no folder, or nothing in it."""
-    folder = inbox / crawl
-    if not folder.is_dir():
-        raise InputError(
-            f"nothing says what the crawl {crawl!r} is: it is in neither raw_crawl.snapshots nor raw_crawl.seeds of the "
-            f"recipe, and there is no folder {folder}; name it in the recipe, or put its WARC files there"
-        )
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.endswith(SUFFIXES))
-    if not files:
-        raise InputError(f"{folder} holds no file that ends in .warc.gz or .warc; put the crawl's WARC files there")
-    return files
 
 
 def _origin(canonical: str) -> str:

@@ -1,4 +1,4 @@
-"""What kind of source a document is from: by a rule on its address, else by its crawl, else by how it came.
+"""What kind of source a document is from: by a rule on its address, by what it states, by its crawl, else by how it came.
 
 A rule with ``*`` or ``/`` is a pattern on the canonical address without its scheme; the longest that fits counts, so the order
 in a recipe says nothing. A rule without is a host.
@@ -18,8 +18,8 @@ class SourceKinds:
         self._hosts = {rule: kind for rule, kind in rules.items() if rule not in patterns}
         self._crawl_kind = crawl_kind
 
-    def of(self, canonical: str, default: str = "web") -> str:
-        """The kind of the document at a canonical URL."""
+    def of(self, canonical: str, default: str = "web", stated: str = "") -> str:
+        """The kind of the document at a canonical URL; ``stated``: what the document says itself, which rules overrule."""
         if self._patterns:
             address = canonical.partition("://")[2]
             for pattern, kind in self._patterns:
@@ -29,4 +29,4 @@ class SourceKinds:
             found = self._hosts.get(urlsplit(canonical).hostname or "")
             if found:
                 return found
-        return self._crawl_kind or default
+        return stated or self._crawl_kind or default

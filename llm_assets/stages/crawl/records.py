@@ -56,11 +56,11 @@ class Books:
     def keep(
         self, *, doc_id: str, url: str, canonical: str, fetched_at: datetime, status: int, content_type: str, kind: str,
         digest: str, place: Place, optouts: OptOuts, revisit_of: str | None = None, etag: str = "", last_modified: str = "",
-        source_kind: str = "web",
+        source_kind: str = "web", stated_kind: str = "",
     ) -> None:  # fmt: skip
         """A record in the WARC files: a row of the index and a kept line of the ledger.
 
-        ``source_kind``: what it is where no rule of the recipe says so.
+        ``stated_kind``: what the source says that it is; ``source_kind``: where neither a rule of the recipe nor it says so.
         """
         self.index.append(
             {
@@ -78,7 +78,7 @@ class Books:
                 "offset": place.offset,
                 "length": place.length,
                 "truncated": False,
-                "source_kind": self.kinds.of(canonical, source_kind),
+                "source_kind": self.kinds.of(canonical, source_kind, stated_kind),
                 "optout_robots_ai": optouts.robots_ai,
                 "optout_noai": optouts.noai,
                 "optout_tdm": optouts.tdm,

@@ -14,6 +14,7 @@ from typing import Any
 
 from llm_assets.core import embedded
 from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.errors import InputError
 from llm_assets.core.identity import library_version
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.crawl import RawCrawlConfig
@@ -23,7 +24,10 @@ from llm_assets.stages.crawl.address import Address, Addresses
 from llm_assets.stages.crawl.crawler import Crawler
 from llm_assets.stages.crawl.earlier import Earlier
 from llm_assets.stages.crawl.http import Client
-from llm_assets.stages.crawl.importer import Importer, inbox_files
+from llm_assets.stages.crawl.importer import SUFFIXES, Importer
+from llm_assets.stages.crawl.local import files as local_files
+from llm_assets.stages.crawl.local.files import LocalFile
+from llm_assets.stages.crawl.local.importer import LocalImporter
 from llm_assets.stages.crawl.records import Books, index_counts
 from llm_assets.stages.crawl.site.launch import serving
 from llm_assets.stages.crawl.site.plan import HOSTS
@@ -33,7 +37,7 @@ from llm_assets.stages.crawl.warc import WarcWriter
 def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress) -> Report:
     """Fetch or import the crawl ``out.partition``.
 
-    Raises ``InputError`` where the key is in neither ``snapshots`` nor ``seeds`` and the inbox has no folder of that name.
+    Raises ``InputError`` where the recipe does not name the key and the inbox has no folder of that name.
     """
     for folder in (out.files, out.private):
         shutil.rmtree(folder)
@@ -47,37 +51,75 @@ def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress
         return report
     if crawl in config.seeds:
         return _fetch(inputs, out, config, progress, config.seeds[crawl], {})
-    return _import(inputs, out, config, progress)
+    return _import(inputs, out, config, progress, crawl_files(inputs, config, crawl))
 
 
-def _import(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress) -> Report:
+def crawl_folder(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> Path:
+    """Where a crawl's own files are: what the recipe says, else the folder of that name in the inbox."""
+    named = config.local.folders.get(crawl)
+    if named:
+        return Path(named).expanduser()
     inbox = Path(config.inbox).expanduser() if config.inbox else (inputs.store or Path()).parent / "inbox"
-    files = inbox_files(inbox, out.partition)
-    writer = WarcWriter(out.files, config.warc_bytes, warc_info("imported"), datetime.now(UTC))
-    importer = Importer(
-        config,
-        writer,
-        Books(out.partition, config.source_kinds, config.crawl_kinds.get(out.partition, "")),
-        _earlier(inputs, out),
-        Tombstones.given(inputs),
-        progress,
-        out.files / "robots",
-    )
+    return inbox / crawl
+
+
+def crawl_files(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> list[LocalFile]:
+    """The files of a crawl's folder. Raises ``InputError`` where there is no folder, or nothing in it that can be read."""
+    folder = crawl_folder(inputs, config, crawl)
+    if not folder.is_dir():
+        raise InputError(
+            f"nothing says what the crawl {crawl!r} is: it is in neither raw_crawl.snapshots nor raw_crawl.seeds nor "
+            f"raw_crawl.common_crawl.ids of the recipe, and there is no folder {folder}; name it in the recipe, or put its "
+            "files there"
+        )
+    files = local_files.listed(folder)
+    known = (*SUFFIXES, *local_files.SUFFIXES)
+    if not any(file.name.lower().endswith(known) for file in files):
+        raise InputError(f"{folder} holds no file that ends in {', '.join(known)}; put the crawl's files there")
+    return files
+
+
+def _import(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress, files: list[LocalFile]) -> Report:
+    """A crawl of files: archives by the one importer, all others by the other."""
+    now = datetime.now(UTC)
+    writer = WarcWriter(out.files, config.warc_bytes, warc_info("imported"), now)
+    books = Books(out.partition, config.source_kinds, config.crawl_kinds.get(out.partition, ""))
+    earlier, tombstones = _earlier(inputs, out), Tombstones.given(inputs)
+    archives = [file.path for file in files if file.name.lower().endswith(SUFFIXES)]
+    own = [file for file in files if not file.name.lower().endswith(SUFFIXES)]
+    importer = Importer(config, writer, books, earlier, tombstones, progress, out.files / "robots")
+    local = LocalImporter(config, writer, books, earlier, tombstones, progress, now)
     try:
-        importer.import_all(files)
+        importer.import_all(archives)
+        local.import_all(own)
     finally:
         writer.close()
-    report = finish(out.files, importer.books, writer)
+    if not books.index:
+        raise InputError(_nothing(importer, books, archives, own))
+    report = finish(out.files, books, writer)
     report.counts.update(
         files_read=len(files),
         files_rejected=len(importer.rejected),
         records_read=importer.records_read,
         records_of_other_types=importer.other_records,
         repaired_blank_lines=importer.repaired,
+        local_documents=local.documents,
+        surrogates_replaced=local.surrogates,
     )
     if importer.rejected:
         report.tables["Files left out"] = [{"file": name, "why": why} for name, why in sorted(importer.rejected.items())[:20]]
     return report
+
+
+def _nothing(importer: Importer, books: Books, archives: list[Path], own: list[LocalFile]) -> str:
+    reasons = [*importer.rejected.values(), *(f"{n} × {rule}" for rule, n in books.dropped().items())]
+    what = "capture" if archives else "document"
+    kind = "WARC file(s)" if archives and not own else "file(s)"
+    folder = archives[0].parent if archives else own[0].path.parent
+    return (
+        f"no usable {what} in the {len(archives) + len(own)} {kind} of {folder}: "
+        f"{'; '.join(reasons) or 'no response records'}. Put whole files there, then materialise this crawl again"
+    )
 
 
 def _earlier(inputs: Inputs, out: WorkDir) -> Earlier:

@@ -4,7 +4,7 @@ import pytest
 
 from llm_assets.stages.crawl.kinds import SourceKinds
 
-RULES = {"a.example": "code", "*.example/forum/*": "forum", "a.example/forum/books/*": "book", "own/*.epub": "book"}
+RULES = {"a.example": "code", "*.example/forum/*": "forum", "a.example/forum/books/*": "book", "own.invalid/*.epub": "book"}
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ RULES = {"a.example": "code", "*.example/forum/*": "forum", "a.example/forum/boo
         ("https://b.example/forum/1", "forum"),
         ("https://a.example/forum/1", "forum"),
         ("https://a.example/forum/books/1", "book"),
-        ("file://own/shelf/a.epub", "book"),
-        ("file://own/shelf/a.txt", "web"),
+        ("https://own.invalid/shelf/a.epub", "book"),
+        ("https://own.invalid/shelf/a.txt", "web"),
     ],
 )
 def test_the_longest_pattern_counts_then_the_host(address, kind):
