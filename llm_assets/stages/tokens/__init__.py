@@ -18,6 +18,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="tokenized_dataset",
         entry="llm_assets.stages.tokens.encode:run",
+        code_version="2",
         gates="llm_assets.stages.tokens.gates:tokenized_dataset",
         gate_names=(
             "separators_match_documents",
@@ -35,6 +36,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="training_mix",
         entry="llm_assets.stages.tokens.mix:run",
+        code_version="2",
         gates="llm_assets.stages.tokens.gates:training_mix",
         gate_names=("enough_tokens", "proportions", "splits_apart", "counts_add_up", "documents_table"),
         inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
