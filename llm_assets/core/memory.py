@@ -12,8 +12,8 @@ from typing import Self
 
 import psutil
 
-# Reading a process with 1 GiB mapped takes some 2 ms; a peak shorter than this interval can be missed.
-INTERVAL_S = 0.5
+# Each look walks the page tables of every process, under locks that a training needs too; a shorter peak can be missed.
+INTERVAL_S = 2.0
 
 
 def used_bytes() -> int:
