@@ -111,7 +111,7 @@ def write_record(specs: dict[str, AssetSpec], same_results: str = "") -> Path:
         if then["version"] != now["version"]:
             continue
         if then["code"] == now["code"]:
-            now.update({key: then[key] for key in ("same_results",) if key in then})
+            found[name] = then
         elif same_results.strip():
             now["same_results"] = same_results.strip()
         else:

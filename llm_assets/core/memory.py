@@ -12,7 +12,8 @@ from typing import Self
 
 import psutil
 
-# Each look walks the page tables of every process, under locks that a training needs too; a shorter peak can be missed.
+# A look at the demo's processes takes some 10 ms, and walks page tables under locks that a training needs too. A peak between
+# two looks is missed.
 INTERVAL_S = 2.0
 
 

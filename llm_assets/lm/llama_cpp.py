@@ -53,7 +53,7 @@ def start_server(
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_parallel, params.n_ctx = parallel, parallel * context
-    params.kv_unified = not context
+    params.kv_unified = False
     if threads:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.port, params.hostnames = 0, ["127.0.0.1"]

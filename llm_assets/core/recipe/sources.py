@@ -1,13 +1,13 @@
 """Parts of the section raw_crawl for crawls that others made: Common Crawl, and documents of one's own."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
 
-SOURCE_KINDS = ("web", "book", "paper", "forum", "code", "own")
 SourceKind = Literal["web", "book", "paper", "forum", "code", "own"]
+SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 
 class CommonCrawl(Section):

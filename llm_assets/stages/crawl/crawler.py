@@ -21,7 +21,7 @@ from llm_assets.stages.crawl.earlier import Earlier, Prior
 from llm_assets.stages.crawl.host import Host, Task
 from llm_assets.stages.crawl.http import Answer, Client
 from llm_assets.stages.crawl.links import page_links, resolve
-from llm_assets.stages.crawl.optout import OptOuts, is_reserved, page_optouts
+from llm_assets.stages.crawl.optout import OptOuts, barred_by, is_reserved, page_optouts
 from llm_assets.stages.crawl.origin import learn_origin
 from llm_assets.stages.crawl.records import Books, kind_of
 from llm_assets.stages.crawl.scope import Scope
@@ -248,11 +248,10 @@ class Crawler:
 
     def _is_barred(self, task: Task, optouts: OptOuts, digest: str) -> bool:
         """Whether an opt-out that the recipe honours, or a tombstone, keeps the document out; its fate is then written down."""
+        rule = barred_by(optouts, self.config)
         buried = self.tombstones.match(sha256=digest)
-        if optouts.noai and self.config.honour_noai:
-            self.books.drop(task.url, "optout_noai")
-        elif optouts.tdm and self.config.honour_tdm:
-            self.books.drop(task.url, "optout_tdm")
+        if rule:
+            self.books.drop(task.url, rule)
         elif buried:
             self.books.drop(task.url, "tombstone", detail=buried[:200])
         else:

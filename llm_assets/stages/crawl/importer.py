@@ -17,7 +17,7 @@ from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.crawl.captures import Capture, Unreadable, is_text, read_capture, text_capture
 from llm_assets.stages.crawl.earlier import Earlier
-from llm_assets.stages.crawl.optout import page_optouts
+from llm_assets.stages.crawl.optout import barred_by, page_optouts
 from llm_assets.stages.crawl.origin import store_robots
 from llm_assets.stages.crawl.records import Books, kind_of
 from llm_assets.stages.crawl.robots import Robots, parse_robots, product_token
@@ -42,7 +42,6 @@ class Importer:
     robots_folder: Path
     rejected: dict[str, str] = field(default_factory=dict)  # file → why
     records_read: int = 0
-    files_dropped: int = 0
     other_records: int = 0
     repaired: int = 0
     _robots: dict[str, Robots] = field(default_factory=dict)
@@ -63,7 +62,6 @@ class Importer:
         except InputError as error:
             self.rejected[path.name] = str(error)
             if note:
-                self.files_dropped += 1
                 self.books.drop(
                     f"https://{self.books.crawl}.invalid/{quote(path.name)}", "file_unreadable", detail=str(error)[:200]
                 )
@@ -113,25 +111,21 @@ class Importer:
             capture = read(record, self.config.limits.max_payload_bytes)
         except Unreadable as error:
             return self.books.drop(url, error.rule, detail=str(error)[:200])
-        return self._response(record, capture, url, canonical, moment)
+        kind = "page" if text else kind_of(capture.media_type, capture.payload)
+        return self._response(record, capture, kind, url, canonical, moment)
 
-    def _response(self, record: Record, capture: Capture, url: str, canonical: str, moment: datetime) -> None:
+    def _response(self, record: Record, capture: Capture, kind: str, url: str, canonical: str, moment: datetime) -> None:
         if capture.status != 200:
             return self.books.drop(url, "status", capture.status, 200)
-        kind = "page" if is_text(record, url) else kind_of(capture.media_type, capture.payload)
         if kind not in self.config.kinds:
             return self.books.drop(url, "content_type", detail=capture.media_type[:80] or "none given")
         robots = self._robots.get(_origin(canonical))
         optouts = page_optouts(
             capture.headers, capture.payload, kind == "page", False, robots is not None and robots.forbids_ai(canonical)
         )
-        for rule, flagged, honoured in (
-            ("optout_robots_ai", optouts.robots_ai, self.config.honour_robots_ai),
-            ("optout_noai", optouts.noai, self.config.honour_noai),
-            ("optout_tdm", optouts.tdm, self.config.honour_tdm),
-        ):
-            if flagged and honoured:
-                return self.books.drop(url, rule)
+        rule = barred_by(optouts, self.config)
+        if rule:
+            return self.books.drop(url, rule)
         digest = payload_digest(capture.payload)
         identity = doc_id(canonical, moment, digest)
         buried = self.tombstones.match(doc_id=identity, sha256=digest)

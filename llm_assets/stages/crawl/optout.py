@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.stages.crawl.links import attributes
 
 _META = re.compile(rb"<meta\b[^<>]{0,2000}>", re.IGNORECASE)
@@ -25,6 +26,18 @@ class OptOuts:
     robots_ai: bool = False
     noai: bool = False
     tdm: bool = False
+
+
+def barred_by(optouts: OptOuts, config: RawCrawlConfig) -> str:
+    """The rule of the first opt-out that the recipe honours, as the ledger names it; "" where none keeps the document out."""
+    for rule, flagged, honoured in (
+        ("optout_robots_ai", optouts.robots_ai, config.honour_robots_ai),
+        ("optout_noai", optouts.noai, config.honour_noai),
+        ("optout_tdm", optouts.tdm, config.honour_tdm),
+    ):
+        if flagged and honoured:
+            return rule
+    return ""
 
 
 def page_optouts(headers: Mapping[str, str], payload: bytes, is_html: bool, reserved: bool, robots_ai: bool) -> OptOuts:

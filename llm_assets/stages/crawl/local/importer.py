@@ -15,11 +15,10 @@ from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.crawl.earlier import Earlier
 from llm_assets.stages.crawl.local.documents import HTML, Document, Rejected, head_of
 from llm_assets.stages.crawl.local.files import LocalFile, items
-from llm_assets.stages.crawl.optout import OptOuts, page_optouts
+from llm_assets.stages.crawl.optout import OptOuts, barred_by, page_optouts
 from llm_assets.stages.crawl.records import Books
 from llm_assets.stages.crawl.warc import WarcWriter
 
-REJECTED = ("file_", "row_")  # how the rules of what gave no document begin
 _PROGRESS_EVERY = 500
 
 
@@ -76,12 +75,9 @@ class LocalImporter:
         url, canonical = self._url(file, document)
         moment = document.date or datetime.fromtimestamp(file.path.stat().st_mtime, UTC)
         optouts = page_optouts({}, document.body, True, False, False) if HTML in document.media else OptOuts()
-        for rule, flagged, honoured in (
-            ("optout_noai", optouts.noai, self.config.honour_noai),
-            ("optout_tdm", optouts.tdm, self.config.honour_tdm),
-        ):
-            if flagged and honoured:
-                return self.books.drop(url, rule)
+        rule = barred_by(optouts, self.config)
+        if rule:
+            return self.books.drop(url, rule)
         digest = payload_digest(document.body)
         prior = self.earlier.get(canonical)
         unchanged = prior is not None and prior.digest == digest

@@ -19,7 +19,6 @@ from llm_assets.core.documents import replace_surrogates
 from llm_assets.core.recipe.sources import SOURCE_KINDS, LocalFiles
 from llm_assets.stages.crawl.local.documents import PLAIN, UTF8, Document, Rejected, moment_of
 
-JSONL_SUFFIXES = (".jsonl", ".ndjson")
 _ESCAPES = 6  # "\u0041": a character of JSON may take so many bytes
 _LINE_ROOM = 1_048_576  # other columns of a line
 _BATCH_ROWS = 64
