@@ -64,7 +64,8 @@ class Crawler:
         self.unhurried = frozenset(unhurried)
         self.journal = journal
         self._agents = frozenset(name.lower() for name in (product_token(config.user_agent), *config.ai_agents))
-        self.requests = 0
+        self.requests = 0  # begun
+        self._answered = 0
         self.wire_bytes = 0
         self._scope = Scope(())
         self._hosts: dict[str, Host] = {}
@@ -80,7 +81,8 @@ class Crawler:
 
     def restore(self, state: State) -> None:
         """Take up what a killed run did: its books, what it learnt of hosts, and the URLs that still wait."""
-        self.requests, self.wire_bytes = state.requests, state.wire_bytes
+        self.requests = self._answered = state.requests
+        self.wire_bytes = state.wire_bytes
         self.books.restore(state.index, state.ledger)
         done = {canonical_url(row[3]) for row in state.ledger}
         self._seen = done | {task.canonical for task in state.queued}
@@ -101,7 +103,7 @@ class Crawler:
     def commit(self) -> None:
         """Make what happened since the last time survive this process."""
         if self.journal is not None:
-            self.journal.commit(self.requests, self.wire_bytes)
+            self.journal.commit(self._answered, self.wire_bytes)
 
     async def _crawl(self, seeds: list[str]) -> None:
         self._scope = Scope(seeds, self.config.include_paths, self.config.exclude_paths)
@@ -211,6 +213,7 @@ class Crawler:
             self.progress.update(self.requests, None, "pages", waiting=sum(len(found.queue) for found in self._hosts.values()))
         prior = self.earlier.get(task.canonical)
         answer = await self._fetch(host, task.url, prior)
+        self._answered += 1
         self.wire_bytes += answer.wire_bytes
         host.failures = host.failures + 1 if answer.failure in _BROKEN else 0
         most = self.limits.max_failures_in_row
