@@ -59,14 +59,14 @@ class Politeness(Section):
         description="Least pause between two requests to one host, which then has one connection. The pause is the longest of "
         "this, robots.txt's Crawl-delay, and delay_factor times the last fetch; 0 (and the local site) has none",
     )
-    delay_factor: float = Field(5.0, ge=0, description="Pause in multiples of the last fetch: a slow server is asked less often")
+    delay_factor: float = Field(5.0, ge=0, description="Pause in multiples of the last fetch: slow servers rest longer")
     max_delay_seconds: float = Field(
         60.0, ge=0, description="Longest such multiple; a host whose Crawl-delay is longer than this is left out"
     )
     connections_per_host: int = execution(8, ge=1, le=64, description="Used only where there is no pause")
     connections: int = execution(64, ge=1, description="Requests under way at any time, over all hosts")
     timeout_seconds: float = Field(20.0, gt=0, description="For one request, from connecting to the last byte")
-    min_bytes_per_second: float = Field(100.0, ge=0, description="A body that comes more slowly on average is given up; 0: none is")
+    min_bytes_per_second: float = Field(100.0, ge=0, description="A body slower than this on average is given up; 0: none is")
     slow_after_seconds: float = Field(3.0, gt=0, description="From the headers on; before, no body is called slow")
     max_failures_in_row: int = Field(
         10, ge=1, description="Time-outs and broken connections one after another that end a host; its other URLs are left out"
@@ -77,7 +77,7 @@ class Politeness(Section):
     max_redirects: int = Field(5, ge=0, le=20)
     max_depth: int = Field(8, ge=0, description="Links from a seed")
     max_pages: int = Field(100_000, ge=1, description="Requests in all, besides robots.txt and sitemaps")
-    max_pages_per_host: int = Field(0, ge=0, description="URLs queued for one host (scheme, name, port); 0: no limit of its own")
+    max_pages_per_host: int = Field(0, ge=0, description="URLs queued for one host (scheme, name, port); 0: no limit")
     max_queries_per_path: int = Field(
         32, ge=1, description="URLs of one path that differ in their query; stops endless calendars"
     )
@@ -98,10 +98,10 @@ class RawCrawlConfig(Section):
     seeds: dict[str, list[str]] = Field({}, description="Crawl → URLs from which the web is crawled, within their hosts")
     include_paths: list[str] = Field(
         [],
-        description="Only what starts with one of these is crawled, besides the seeds: /docs/ on every host, or a.example/docs/ "
-        "on one; empty: all of the seeds' hosts, below the folders of the seeds",
+        description="Only what starts with one of these is crawled, besides the seeds: /docs/ on every host, or "
+        "a.example/docs/ on one; empty: all of the seeds' hosts, below the folders of the seeds",
     )
-    exclude_paths: list[str] = Field([], description="What starts with one of these is left out, the seeds too; written likewise")
+    exclude_paths: list[str] = Field([], description="What starts with one of these is left out, seeds too; written likewise")
     inbox: str = execution("", description="Folder with one folder of WARC files a crawl; empty: 'inbox' beside the store")
     site: SiteConfig = SiteConfig()
     limits: Politeness = Politeness()
