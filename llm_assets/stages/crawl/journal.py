@@ -66,7 +66,7 @@ class Journal:
         self._sitemaps: list[list[Any]] = []
         self._indexed, self._told = len(state.index), len(state.ledger)
         self._lines = self._marked = state.lines
-        self._syncing: asyncio.Future[None] | None = None
+        self._syncing: asyncio.Task[None] | None = None
         if start is None:
             os.truncate(path, state.size)
         self._handle: BinaryIO = open(path, "wb" if start else "ab", buffering=0)  # noqa: SIM115 - closed by close()
@@ -103,25 +103,23 @@ class Journal:
         self._indexed += len(index)
         self._told += len(ledger)
         self._queued, self._known, self._sitemaps = [], [], []
-        if self._lines - self._marked >= _SYNC_EVERY and self._syncing is None:
-            self._sync()
+        if self._syncing is not None and self._syncing.done():
+            self._syncing.result()  # raises what went wrong
+            self._syncing = None
+        if self._syncing is None and self._lines - self._marked >= _SYNC_EVERY:
+            self._syncing = asyncio.get_running_loop().create_task(self._sync())
 
     def _write(self, line: Mapping[str, Any]) -> None:
         body = orjson.dumps(line)
         self._handle.write(b"%08x %s\n" % (zlib.crc32(body), body))
         self._lines += 1
 
-    def _sync(self) -> None:
+    async def _sync(self) -> None:
         lines = self._lines
         files = [found for found in (self.writer.duplicate(), os.dup(self._handle.fileno())) if found is not None]
-        self._syncing = asyncio.get_running_loop().run_in_executor(None, _sync_and_close, files)
-        self._syncing.add_done_callback(lambda done: self._mark(lines, done))
-
-    def _mark(self, lines: int, done: "asyncio.Future[None]") -> None:
-        if not done.cancelled() and done.exception() is None and not self._handle.closed:
-            self._write({"synced": lines})
-            self._marked = lines
-            self._syncing = None  # else it stays, and ``finish`` raises what went wrong
+        await asyncio.get_running_loop().run_in_executor(None, _sync_and_close, files)
+        self._write({"synced": lines})
+        self._marked = lines
 
     async def finish(self) -> None:
         """Wait for a sync that is under way; raises what it raised."""
