@@ -107,7 +107,13 @@ def small_site(**over: object) -> SiteConfig:
 
 def config(**over: object) -> RawCrawlConfig:
     """Limits for tests: no pauses, short time-outs."""
-    limits = {"delay_seconds": 0, "backoff_seconds": 0, "timeout_seconds": 5, **over.pop("limits", {})}  # type: ignore[dict-item]
+    limits = {
+        "delay_seconds": 0,
+        "backoff_seconds": 0,
+        "timeout_seconds": 5,
+        "slow_after_seconds": 0.3,
+        **over.pop("limits", {}),
+    }  # type: ignore[dict-item]
     return RawCrawlConfig(limits=Politeness(**limits), **over)  # type: ignore[arg-type]
 
 
@@ -144,7 +150,7 @@ def crawl(
     async def go() -> Crawled:
         async with site.running() as port:
             known = addresses(port) if addresses else Addresses(pinned={HOST: ("127.0.0.1", port)})
-            client = Client(known, settings.user_agent, settings.limits.timeout_seconds, settings.limits.max_payload_bytes)
+            client = Client.of(settings, known)
             writer = WarcWriter(folder, settings.warc_bytes, warc_info("test"), datetime.now(UTC))
             books = Books("test", {})
             crawler = Crawler(

@@ -10,8 +10,8 @@ from llm_assets.core.recipe.base import Section, execution
 class ExtractedPagesConfig(Section):
     """HTML → text: main content, metadata, opt-outs."""
 
-    honour_optouts: list[Literal["robots_ai", "noai", "tdm"]] = Field(
-        ["robots_ai", "noai", "tdm"], description="Signals that keep a page out; all are recorded by the crawl"
+    honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
+        ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep a page out; all are recorded by the crawl"
     )
     max_html_bytes: int = Field(8_000_000, ge=1, description="A larger page is dropped before it is parsed")
     max_text_bytes: int = Field(
@@ -157,8 +157,8 @@ class DedupedShardsConfig(Section):
 class ImageDatasetConfig(Section):
     """Images: decode, orient, crop, rotate, without copies."""
 
-    honour_optouts: list[Literal["robots_ai", "noai", "tdm"]] = Field(
-        ["robots_ai", "noai", "tdm"], description="Signals that keep an image out"
+    honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
+        ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep an image out"
     )
     max_pixels: int = Field(50_000_000, ge=1, description="Larger images are dropped before a pixel is decoded")
     min_side_pixels: int = Field(32, ge=1, description="The shorter side after cropping; below it are icons and counters")

@@ -16,7 +16,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="raw_crawl",
         entry="llm_assets.stages.crawl.run:run",
-        code_version="2",
+        code_version="3",
         gates="llm_assets.stages.crawl.gates:gates",
         gate_names=(
             "enough_pages",

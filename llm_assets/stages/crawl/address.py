@@ -13,6 +13,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 Address = tuple[str, int]
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
+# Not public in effect, though not marked so everywhere: IETF assignments, the retired 6to4 relay, documentation.
+_NEVER = tuple(
+    ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "2001:db8::/32", "fec0::/10")
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: an IPv4 address in the last 32 bits, after one of these
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")  # RFC 3056: an IPv4 address in bits 16 to 48
 
@@ -33,8 +38,12 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         elif address in _SIX_TO_FOUR:
             inner = ipaddress.IPv4Address((int(address) >> 80) & 0xFFFFFFFF)
+        elif (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+    if any(address in network for network in _NEVER if network.version == address.version):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

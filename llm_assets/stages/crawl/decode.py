@@ -11,6 +11,8 @@ import brotli  # type: ignore[import-untyped]
 from fastwarc.stream_io import ZstdReader
 
 _STEP = 65_536
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MAX_WINDOW = 8_388_608  # bytes: what RFC 9659 allows for zstd as a Content-Encoding
 ACCEPTED = "gzip, deflate, br, zstd"
 
 
@@ -66,6 +68,8 @@ def _brotli(data: bytes, room: int) -> bytes:
 
 
 def _zstd(data: bytes, room: int) -> bytes:
+    if _zstd_window(data) > _MAX_WINDOW:
+        raise CannotDecode(f"zstd: a window of more than {_MAX_WINDOW} bytes")
     reader = ZstdReader(io.BytesIO(data))
     out = bytearray()
     while len(out) <= room and (more := reader.read(min(_STEP, room + 1 - len(out)))):
@@ -73,6 +77,14 @@ def _zstd(data: bytes, room: int) -> bytes:
     if len(out) > room:
         raise Limited(bytes(out[:room]))
     return bytes(out)
+
+
+def _zstd_window(data: bytes) -> int:
+    """The memory that a frame asks for before it gives a byte (RFC 8878, 3.1.1.1); 0 for what is no frame, or one segment."""
+    if len(data) < 6 or not data.startswith(_ZSTD_MAGIC) or data[4] & 0x20:
+        return 0
+    exponent, mantissa = data[5] >> 3, data[5] & 7
+    return (1 << (10 + exponent)) * (8 + mantissa) // 8
 
 
 DECODERS: dict[str, Callable[[bytes, int], bytes]] = {

@@ -118,7 +118,7 @@ def _frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
 def _early(page: dict[str, Any], config: ExtractedPagesConfig) -> Verdict | None:
     """What the index alone decides."""
     for signal in config.honour_optouts:
-        if page[f"optout_{signal}"]:
+        if page.get(f"optout_{signal}"):
             return Verdict(False, f"optout_{signal}")
     if page["truncated"]:
         return Verdict(False, "truncated", detail="the record ends early")

@@ -328,7 +328,7 @@ def test_one_worker_and_a_pause_where_the_recipe_asks_for_one(tmp_path):
         "/b": http(page()),
     }
     _, site = crawl(replies, tmp_path, settings=settings)
-    assert site.targets == ["/robots.txt", "/.well-known/tdmrep.json", "/", "/a", "/b"]
+    assert site.targets == ["/robots.txt", "/.well-known/tdmrep.json", "/ai.txt", "/", "/a", "/b"]
 
 
 def test_a_fault_of_ours_ends_the_crawl_loudly(tmp_path, monkeypatch):

@@ -48,6 +48,13 @@ def test_a_bomb_in_a_bomb():
         decode(gzip.compress(gzip.compress(bytes(5_000_000))), "gzip, gzip", 100_000)
 
 
+def test_a_zstd_frame_that_asks_for_much_memory_is_refused_unread():
+    """RFC 9659: a window of at most 8 MB; a frame of a few bytes may ask for gigabytes."""
+    frame = b"\x28\xb5\x2f\xfd" + b"\x00" + bytes([31 << 3]) + b"\x01\x00\x00"
+    with pytest.raises(CannotDecode, match="window"):
+        decode(frame, "zstd", 10_000)
+
+
 def test_bare_deflate_several_members_and_plain():
     bare = zlib.compressobj(wbits=-15)
     assert decode(bare.compress(TEXT) + bare.flush(), "deflate", 10_000) == TEXT

@@ -8,8 +8,11 @@ import socket
 import pytest
 
 from llm_assets.stages.crawl.address import Addresses
-from llm_assets.stages.crawl.http import Answer, Client, ProtocolError, parse_head
-from tests.support.loopback import HOST, Loopback, http
+from llm_assets.stages.crawl.http import Answer, Client, Pace, ProtocolError, parse_head
+from llm_assets.stages.crawl.site.pages import Site
+from llm_assets.stages.crawl.site.plan import WIKI, Plan
+from llm_assets.stages.crawl.site.server import serve
+from tests.support.loopback import HOST, Loopback, http, small_site
 
 LIMIT = 10_000
 
@@ -79,6 +82,88 @@ def test_gzip_is_decoded_and_its_bomb_cut():
     assert ok.payload == again.payload == b"<p>x</p>"
     assert (bomb.failure, len(bomb.payload)) == ("too_large", LIMIT)
     assert (cut.failure, odd.failure) == ("too_large", "encoding")
+
+
+def hostile(name: str, pace: Pace = Pace(100, 0.2), timeout: float = 10.0) -> Answer:  # noqa: B008 - frozen
+    """What a visitor gets from one of the local site's traps, and that the next page is there still."""
+
+    async def go() -> Answer:
+        plan = Plan.of(small_site(articles={"en": 1}), 1)
+        server = await serve(Site(plan))
+        address = server.sockets[0].getsockname()
+        client = Client(Addresses(pinned={WIKI: address}), "agent/1", timeout, 4_000_000, pace=pace)
+        answer = await client.get(f"http://{WIKI}/trap/{name}")
+        assert (await client.get(f"http://{WIKI}/robots.txt")).status == 200
+        await client.close()
+        server.close()
+        return answer
+
+    return asyncio.run(go())
+
+
+def test_a_body_that_drips_is_given_up_long_before_the_time_limit():
+    answer = hostile("drip")
+    assert (answer.failure, answer.detail) == ("timeout", "after 0.2 s fewer than 100 bytes a second")
+    assert hostile("drip", Pace(), 0.3).detail == "no whole answer within 0.3 s"
+
+
+def test_headers_without_end_and_lengths_without_body():
+    assert (hostile("headers").failure, hostile("length").failure) == ("protocol", "too_large")
+    assert "1000000000000" in hostile("length").detail
+
+
+def test_a_slow_body_that_keeps_the_pace_is_read_to_its_end():
+    async def go() -> Answer:
+        ended = asyncio.Event()
+
+        async def slowly(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n")
+            for _ in range(9):
+                await asyncio.sleep(0.02)
+                writer.write(bytes(100))
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        client = Client(Addresses(pinned={HOST: server.sockets[0].getsockname()}), "a/1", 5, LIMIT, pace=Pace(100, 0.1))
+        answer = await client.get(f"http://{HOST}/")
+        await ended.wait()
+        await client.close()
+        server.close()
+        return answer
+
+    answer = asyncio.run(go())
+    assert (answer.failure, len(answer.payload)) == ("", 900)
+    assert answer.seconds > 0
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + http(b"late"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"e" * 70_000 + b"\r\n",
+        chunked(*[b"x"] * 5, end=b"0\r\n" + b"Trailer: again and again\r\n" * 60_000),
+    ],
+    ids=["interim answers", "an extension without end", "trailers without end"],
+)
+def test_what_has_no_end_ends(raw):
+    assert one(raw + b"Connection: close").failure in ("protocol", "truncated")
+
+
+def test_of_a_file_that_may_be_cut_the_beginning_is_read():
+    """RFC 9309, 2.5: the part of a robots.txt that was read counts, also where its length was stated."""
+    site = Loopback({"/": http(b"x" * 900)})
+
+    async def go() -> Answer:
+        async with site.running() as port:
+            client = Client(Addresses(pinned={HOST: ("127.0.0.1", port)}), "a/1", 5, 100)
+            answer = await client.get(f"http://{HOST}/", max_bytes=500)
+            await client.close()
+            return answer
+
+    answer = asyncio.run(go())
+    assert (answer.failure, answer.payload[:500]) == ("too_large", b"x" * 500)
 
 
 @pytest.mark.parametrize(

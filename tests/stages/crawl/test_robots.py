@@ -1,5 +1,7 @@
 """robots.txt and the other ways to say no (case B05)."""
 
+import json
+
 import pytest
 
 from llm_assets.core.recipe.crawl import AI_AGENTS
@@ -63,6 +65,74 @@ def test_delay_and_sitemaps():
 def test_optouts_of_a_page(headers, html, noai, tdm):
     found = page_optouts(headers, html, True, False, False)
     assert (found.robots_ai, found.noai, found.tdm) == (False, noai, tdm)
+
+
+@pytest.mark.parametrize(
+    ("value", "noai"),
+    [
+        ("noai", True),
+        ("otherbot: noai", False),
+        ("GPTBot: noai", True),
+        ("llm-assets: nosnippet, noimageai", True),
+        ("otherbot: noindex, noai", False),
+        ("otherbot: noindex, gptbot: noai", True),
+        ("otherbot: noindex\nnoai", True),
+        ("unavailable_after: 25 Jun 2027 15:00:00 PST, noai", True),
+        ("otherbot: nofollow, *: noai", True),
+        ("noairport", False),
+    ],
+)
+def test_a_directive_counts_for_the_agent_that_it_names(value, noai):
+    found = page_optouts({"x-robots-tag": value}, b"", False, False, False, agents=frozenset({"llm-assets", "gptbot"}))
+    assert found.noai is noai
+
+
+def test_metas_may_name_an_agent_too():
+    for name, noai in (("gptbot", True), ("otherbot", False), ("robots", True)):
+        payload = f'<meta name="{name}" content="noai">'.encode()
+        assert page_optouts({}, payload, True, False, False, agents=frozenset({"gptbot"})).noai is noai
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("header", ["", "0", "1", "2", "yes", "0, 1"])
+@pytest.mark.parametrize("meta", ["", "0", "1", "2"])
+def test_tdmrep_the_page_supersedes_the_header_and_that_the_file(in_file, header, meta):
+    """TDMRep, "Processing priority"; other values than 0 and 1 are unset, and what is unset changes nothing."""
+    payload = f'<meta name="tdm-reservation" content="{meta}">'.encode() if meta else b"<p>"
+    expected = {"0": False, "1": True, "0, 1": True}.get(header, in_file)
+    expected = {"0": False, "1": True}.get(meta, expected)
+    assert page_optouts({"tdm-reservation": header}, payload, True, in_file, False).tdm is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        ("/a/", "/a/b", True),
+        ("/a/", "/ab", False),
+        ("/a/*.jpg", "/a/x/y.jpg?size=2", True),
+        ("/a/*.jpg$", "/a/x/y.jpg?size=2", False),
+        ("/*/then$", "/this/then", True),
+        ("/*/then$", "/this/then/not", False),
+        ("*", "/x", True),
+        ("/a*b*c$", "/abbc", True),
+        ("/ab*b$", "/ab", False),
+        ("/path/foo-%24", "/path/foo-$", True),
+        ("/caf\u00e9", "/caf%C3%A9/x", True),
+        ("/[ab]", "/a", False),
+        ("/x$", "/x", True),
+    ],
+)
+def test_tdmrep_patterns_are_those_of_robots_txt(pattern, path, fits):
+    rules = parse_tdmrep(json.dumps([{"location": pattern, "tdm-reservation": 1}]).encode())
+    assert is_reserved(rules, path) is fits
+
+
+def test_tdmrep_rules_that_say_nothing_are_passed_over_and_crafted_ones_are_quick():
+    odd = [{"location": "/", "tdm-reservation": value} for value in (2, True, None, "x", 1.5)]
+    assert parse_tdmrep(json.dumps(odd).encode()) == []
+    assert parse_tdmrep(b"[" * 100_000) == []
+    assert len(parse_tdmrep(json.dumps([{"location": "/", "tdm-reservation": 0}] * 5_000).encode())) == 1_000
+    assert not is_reserved([("/" + "a*" * 20_000 + "b$", True)], "/" + "a" * 40_000)
 
 
 def test_metas_of_images_do_not_count():

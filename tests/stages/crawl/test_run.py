@@ -18,14 +18,16 @@ from llm_assets.core.report import Report
 from llm_assets.core.store import Store
 from llm_assets.stages import spec_of
 from llm_assets.stages.crawl.gates import gates
+from llm_assets.stages.crawl.journal import JOURNAL_FILE
 from llm_assets.stages.crawl.run import run
+from llm_assets.stages.crawl.site.traps import ADDRESSES
 from tests.support.loopback import config, small_site
 
 FIRST, LATER = "wiki-1", "wiki-2"
 
 
 def settings(**over) -> RawCrawlConfig:
-    return config(**({"snapshots": {FIRST: 1, LATER: 2}, "site": small_site(), "max_truncated_share": 0.05} | over))
+    return config(**({"snapshots": {FIRST: 1, LATER: 2}, "site": small_site(), "max_truncated_share": 0.1} | over))
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,34 @@ def test_the_first_snapshot_has_it_all(crawled):
     assert {"robots", "redirect", "redirect_limit", "depth", "scope", "status", "address", "too_large", "truncated"} <= {
         key.removeprefix("dropped:") for key in report.counts
     }
-    assert [report.counts[f"dropped:optout_{kind}"] for kind in ("robots_ai", "noai", "tdm")] == [2, 4, 6]
+    assert [report.counts[f"dropped:optout_{kind}"] for kind in ("robots_ai", "noai", "tdm", "ai_txt")] == [2, 6, 6, 2]
     assert report.metrics["articles_shown"] > 40
     assert frame.filter(pl.col("url").str.contains("/busy")).height == 1
     forbidden = frame.filter(pl.col("url").str.contains("/private/") | pl.col("url").str.contains("/trap/bomb"))
     assert [url.rpartition("/")[2] for url in forbidden["url"]] == ["press-kit"]
+
+
+def test_each_hostile_page_is_named_in_the_ledger(crawled):
+    """B06, B07: every trap of the site has its line, the crawl went on, and nothing of them was kept but the calendar."""
+    rows = pl.read_parquet(crawled.current("raw_crawl", FIRST).file("ledger.parquet"))
+    fates = dict(rows.select("url", "rule").iter_rows())
+    details = dict(rows.select("url", "detail").iter_rows())
+    found = {address.removeprefix("/trap/"): fates[f"http://wiki.example{address}"] for address in ADDRESSES}
+    assert found == {
+        "drip": "timeout", "headers": "protocol", "length": "too_large", "short": "truncated", "ring?n=1": "redirect",
+        "loop?n=1": "redirect", "calendar?month=1": "kept", "internal": "redirect", "mapped": "redirect",
+        "decimal": "redirect", "nat64": "redirect", "scheme": "redirect", "bomb-gzip": "too_large",
+        "bomb-deflate": "too_large", "bomb-br": "too_large", "bomb-zstd": "too_large",
+    }  # fmt: skip
+    for inside in ("http://169.254.169.254/latest/meta-data/", "http://[::ffff:10.0.0.1]/", "http://2130706433/"):
+        assert fates[inside] == "address"
+    assert fates["http://[64:ff9b::a00:1]/"] == "address"
+    assert "fewer than 100 bytes a second" in details["http://wiki.example/trap/drip"]
+    assert "Content-Length 1000000000000" in details["http://wiki.example/trap/length"]
+    assert details["http://wiki.example/trap/scheme"] == "file:///etc/passwd"
+    assert [fates[f"http://wiki.example/trap/ring?n={n}"] for n in (1, 2, 3)] == ["redirect"] * 3
+    assert "redirect_limit" in {fates.get(f"http://wiki.example/trap/loop?n={n}") for n in range(2, 10)}
+    assert {"depth", "queries"} & {rule for url, rule in fates.items() if "calendar" in url}
 
 
 def test_a_refresh_costs_what_is_new(crawled):
@@ -79,7 +104,7 @@ def test_it_is_never_refetched_unasked(crawled):
     assert again.artefact == before
 
 
-def test_a_killed_run_starts_again(tmp_path):
+def test_what_is_left_without_a_journal_is_cleared_away(tmp_path):
     out = WorkDir.at(tmp_path, "cc", "raw_crawl")
     (out.files / "warc").mkdir()
     (out.files / "warc" / "part-00000.warc.gz").write_bytes(b"half")
@@ -87,7 +112,7 @@ def test_a_killed_run_starts_again(tmp_path):
     report = run(Inputs(), out, settings(seeds={"cc": ["http://nobody.invalid/"]}), Silent())
     assert report.counts["documents_in"] == 1
     assert report.counts["dropped:robots_unavailable"] == 1
-    assert not list(out.private.iterdir())
+    assert [path.name for path in out.private.iterdir()] == [JOURNAL_FILE]
     names = {gate.name: gate for gate in gates(Inputs(), out.files, settings(), report)}
     assert not names["enough_pages"].passed
     assert "at least 1 wanted" in names["enough_pages"].message
@@ -222,6 +247,8 @@ def test_what_is_buried_between_two_crawls_stays_away(tmp_path):
         ({"kinds": ["page", "video"]}, "'video' is none of page, image, other"),
         ({"source_kinds": {"a.example": "blog"}}, "'blog' is none of web"),
         ({"user_agent": "two\r\nlines"}, "user_agent"),
+        ({"include_paths": ["docs"]}, "'docs' is no path"),
+        ({"exclude_paths": ["http://a.example/x"]}, "exclude_paths"),
     ],
 )
 def test_a_recipe_that_cannot_be_crawled_is_refused_when_it_is_read(over, words):

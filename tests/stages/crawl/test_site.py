@@ -22,6 +22,7 @@ from llm_assets.stages.crawl.site.launch import serving
 from llm_assets.stages.crawl.site.pages import RESERVED, Site
 from llm_assets.stages.crawl.site.plan import HOSTS, MIRROR, PRESS, WIKI, Plan, draw
 from llm_assets.stages.crawl.site.server import serve
+from llm_assets.stages.crawl.site.traps import ADDRESSES, BOMB_BYTES
 from tests.support.loopback import small_site
 
 BOTH = {"accept-encoding": "gzip, deflate, br, zstd"}
@@ -79,7 +80,9 @@ def test_every_article_is_linked_and_in_the_sitemap():
     listed = [
         url for part in index for url in sitemap_locations(of.answer(WIKI, part.removeprefix(f"http://{WIKI}"), {}).body)[0]
     ]
-    assert sorted(listed) == sorted(f"http://{WIKI}{path}" for path in shown)
+    traps = [f"http://{WIKI}{address}" for address in ADDRESSES]
+    assert sorted(listed) == sorted([*traps, *(f"http://{WIKI}{path}" for path in shown)])
+    assert site(hostile=False).answer(WIKI, "/sitemap-traps.xml", {}).status == 404
     assert (
         of.answer(WIKI, "/sitemap-en-9.xml", {}).body.count(b"<loc>")
         == of.answer(WIKI, "/sitemap-fr-9.xml", {}).body.count(b"<loc>")
@@ -183,6 +186,9 @@ def test_opt_outs_of_each_kind():
     assert b'content="noai, noimageai"' in replies["noai-meta"].body
     assert replies["noai-header"].headers["X-Robots-Tag"] == "noai"
     assert replies["tdm-header"].headers["TDM-Reservation"] == "1"
+    assert "gptbot: noimageai" in replies["noai-agent"].headers["X-Robots-Tag"]
+    assert of.answer(PRESS, f"/reserved/tdm-lifted/{slug}", {}).headers["TDM-Reservation"] == "0"
+    assert b"Disallow: /reserved/ai-txt/" in of.answer(PRESS, "/ai.txt", {}).body
     assert b'name="tdm-reservation"' in replies["tdm-meta"].body
     assert json.loads(of.answer(PRESS, "/.well-known/tdmrep.json", {}).body)[0]["location"] == "/reserved/tdm-site/*"
     assert of.answer(WIKI, f"/members/{slug}", {}).status == 200
@@ -200,9 +206,16 @@ def test_odd_addresses():
         assert of.answer(WIKI, path, {}).status == 404, path
     assert of.answer(WIKI, "/trap/internal", {}).headers["Location"].startswith("http://169.254.169.254")
     assert of.answer(WIKI, "/trap/calendar?month=4", {}).body.count(b"month=5") == 1
-    assert site(hostile=False).answer(WIKI, "/trap/bomb", {}).status == 404
+    assert site(hostile=False).answer(WIKI, "/trap/bomb-gzip", {}).status == 404
     assert "casino" in html(of, PRESS, "/deals/1")
     assert of.answer(PRESS, "/deals/x", {}).status == 404
+
+
+def test_bombs_are_small_on_the_wire():
+    for encoding in ("gzip", "deflate", "br", "zstd"):
+        reply = site().answer(WIKI, f"/trap/bomb-{encoding}", {})
+        assert len(reply.body) < 60_000
+        assert len(decode(reply.body, reply.headers["Content-Encoding"], BOMB_BYTES)) == BOMB_BYTES
 
 
 def test_images_of_each_kind():

@@ -29,23 +29,31 @@ Sitemap: http://{WIKI}/sitemap.xml
     MIRROR: "User-agent: *\nAllow: /\nDisallow: /cgi-bin/\n",
     PRESS: "User-agent: *\nDisallow: /ads/\nDisallow: /*.pdf$\n",
 }
+# ai.txt (Spawning's proposal, 2023): kinds of files and folders that are not for the training of models.
+AI_TXT = "User-Agent: *\nAllow: /\nDisallow: /reserved/ai-txt/\nDisallow: *.h\n"
 # TDM Reservation Protocol (W3C community group report, 2024): reservations by path, for a whole origin.
-TDMREP = '[{"location": "/reserved/tdm-site/*", "tdm-reservation": 1}]'
+TDMREP = (
+    '[{"location": "/reserved/tdm-site/*", "tdm-reservation": 1}, {"location": "/reserved/tdm-lifted/", "tdm-reservation": 1}]'
+)
 
 
 def sitemap(plan: Plan, name: str) -> Reply:
     """``sitemap.xml`` is an index; ``sitemap-<lang>-<n>.xml`` holds the articles' addresses."""
     number = name.removesuffix(".xml").split("-")
     if name == "sitemap.xml":
-        parts = [
+        first = [f"<sitemap><loc>http://{WIKI}/sitemap-traps.xml</loc></sitemap>"] if plan.config.hostile else []
+        parts = first + [
             f"<sitemap><loc>http://{WIKI}/sitemap-{lang}-{n}.xml</loc></sitemap>"
             for lang, shown in plan.by_lang.items()
             for n in range(1, (len(shown) - 1) // SITEMAP_URLS + 2)
         ]
         kind = "sitemapindex"
+    elif name == "sitemap-traps.xml" and plan.config.hostile:  # first, so that what is slow goes on beside all the rest
+        parts = [f"<url><loc>{escape(f'http://{WIKI}{address}')}</loc></url>" for address in ADDRESSES]
+        kind = "urlset"
     elif len(number) == 3 and number[1] in plan.by_lang and number[2].isdigit():
-        first = (int(number[2]) - 1) * SITEMAP_URLS
-        shown = plan.by_lang[number[1]][max(0, first) : first + SITEMAP_URLS]
+        start = (int(number[2]) - 1) * SITEMAP_URLS
+        shown = plan.by_lang[number[1]][max(0, start) : start + SITEMAP_URLS]
         parts = [f"<url><loc>{escape(f'http://{WIKI}/{a.lang}/wiki/{a.slug}')}</loc></url>" for a in shown]
         kind = "urlset"
     else:

@@ -23,7 +23,8 @@ from llm_assets.stages.crawl.site.traps import trap
 from llm_assets.stages.crawl.site.words import SPAM, furniture
 
 _DAYS = {1: datetime(2026, 11, 1, 6, tzinfo=UTC), 2: datetime(2026, 12, 1, 6, tzinfo=UTC)}
-RESERVED = ("noai-meta", "noai-header", "tdm-header", "tdm-meta", "tdm-site")
+RESERVED = ("noai-meta", "noai-header", "noai-agent", "tdm-header", "tdm-meta", "tdm-site", "ai-txt")
+LIFTED = "tdm-lifted"  # the site reserves it, the page's header takes that back
 
 
 class Site:
@@ -202,15 +203,19 @@ class Site:
                 return Reply(body=listings.ROBOTS[PRESS].encode(), content_type="text/plain")
             case [".well-known", "tdmrep.json"]:
                 return Reply(body=listings.TDMREP.encode(), content_type="application/json")
+            case ["ai.txt"]:
+                return Reply(body=listings.AI_TXT.encode(), content_type="text/plain")
             case [""]:
-                reserved = [(f"/reserved/{kind}/{slug}", a.title) for kind in RESERVED for slug, a in self.reserved.items()]
+                reserved = [
+                    (f"/reserved/{kind}/{slug}", a.title) for kind in (*RESERVED, LIFTED) for slug, a in self.reserved.items()
+                ]
                 copied = [(f"/news/{a.lang}-{a.slug}", a.title) for a in self.copied.values()]
                 spam = [(f"/deals/{n}", f"Deal {n}") for n in range(self.plan.config.spam_pages)]
                 return tagged(Reply(body=magazine(Page("en", "Press Wire", "", nav=[*copied, *spam, *reserved])).encode()))
             case ["news", name] if tuple(name.split("-", 1)) in self.copied:
                 lang, slug = name.split("-", 1)
                 return self._magazine(self.copied[lang, slug])
-            case ["reserved", kind, slug] if kind in RESERVED and slug in self.reserved:
+            case ["reserved", kind, slug] if kind in (*RESERVED, LIFTED) and slug in self.reserved:
                 return self._reserved(kind, self.reserved[slug])
             case ["deals", number] if number.isdigit():
                 return self._spam(number)
@@ -232,7 +237,12 @@ class Site:
             "noai-meta": '\n<meta name="robots" content="noai, noimageai">',
             "tdm-meta": '\n<meta name="tdm-reservation" content="1">',
         }
-        headers = {"noai-header": {"X-Robots-Tag": "noai"}, "tdm-header": {"TDM-Reservation": "1"}}
+        headers = {
+            "noai-header": {"X-Robots-Tag": "noai"},
+            "noai-agent": {"X-Robots-Tag": "otherbot: noindex, gptbot: noimageai"},
+            "tdm-header": {"TDM-Reservation": "1"},
+            LIFTED: {"TDM-Reservation": "0"},
+        }
         reply = self._magazine(article, metas.get(kind, ""))
         return replace(reply, headers={**reply.headers, **headers.get(kind, {})})
 

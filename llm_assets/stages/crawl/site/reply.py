@@ -19,12 +19,16 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """Status, body and headers; ``Content-Length`` is added when it is written."""
+    """Status, body and headers; ``Content-Length`` is added when it is written.
+
+    ``trick``: what the server does to the visitor instead (drip, headers, length); empty: nothing.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: str = HTML
     headers: Mapping[str, str] = field(default_factory=dict)
+    trick: str = ""
 
     def head(self) -> bytes:
         """Status line and headers, with the empty line."""

@@ -55,9 +55,30 @@ class _Connection(asyncio.Protocol):
             if cut
             else reply.head()
         )
+        if reply.trick:
+            self._trick(reply)
+            return
         self.transport.write(head + (b"" if method == "HEAD" else reply.body))
         if cut or close:
             self.transport.close()
+
+    def _trick(self, reply: Reply) -> None:
+        """Never come to an end: a byte now and then, headers for ever, or a length that nothing follows."""
+        assert self.transport is not None
+        head = reply.head().replace(f"Content-Length: {len(reply.body)}".encode(), b"Content-Length: 1000000")
+        if reply.trick == "length":
+            self.transport.write(head.replace(b"1000000", b"1000000000000") + reply.body)
+        elif reply.trick == "drip":
+            self.transport.write(head)
+            self._go_on(reply.body[:1], 0.1)
+        else:
+            self.transport.write(head.removesuffix(b"\r\n"))
+            self._go_on(b"X-Endless: header after header\r\n" * 500, 0.01)
+
+    def _go_on(self, part: bytes, seconds: float) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(part)
+            asyncio.get_running_loop().call_later(seconds, self._go_on, part, seconds)
 
 
 async def serve(site: Site, port: int = 0) -> asyncio.Server:
