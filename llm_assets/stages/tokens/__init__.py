@@ -18,6 +18,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="tokenized_dataset",
         entry="llm_assets.stages.tokens.encode:run",
+        code_version="2",
         gates="llm_assets.stages.tokens.gates:tokenized_dataset",
         gate_names=(
             "separators_match_documents",
@@ -31,13 +32,16 @@ SPECS: tuple[AssetSpec, ...] = (
         code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
         libraries=("tokenizers",),
         partitioned=True,
+        follows="deduped_shards",
     ),
     AssetSpec(
         name="training_mix",
         entry="llm_assets.stages.tokens.mix:run",
+        code_version="2",
         gates="llm_assets.stages.tokens.gates:training_mix",
         gate_names=("enough_tokens", "proportions", "splits_apart", "counts_add_up", "documents_table"),
         inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
         code=("llm_assets.stages.tokens.encode", "llm_assets.stages.tokens.sampling"),
+        follows="tokenized_dataset",
     ),
 )
