@@ -65,7 +65,12 @@ def run(
 
 @app.command("add-crawl")
 def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letters, digits, '.', '_', '-'")]) -> None:
-    """Add crawl keys to the instance's partitions (Dagster's own command line can't)."""
+    """Add crawl keys to the instance's partitions (Dagster's own command line can't).
+
+    What a key is, the recipe says: raw_crawl.snapshots (the local site), seeds (the web), common_crawl.ids (a Common Crawl
+    month; a key such as CC-MAIN-2026-43 is one by itself), local.folders (documents of your own), or else a folder of the
+    key's name in the inbox. 'llm-assets run --crawl KEY' adds the key and makes it.
+    """
     from llm_assets.commands.instance import instance
     from llm_assets.core.store import check_partition_key
     from llm_assets.defs.settings import CRAWLS

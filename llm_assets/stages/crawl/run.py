@@ -1,7 +1,7 @@
-"""``raw_crawl``: one crawl, from the local site, from the web, or from WARC files in the inbox; its key decides.
+"""``raw_crawl``: one crawl, from the local site, the web, Common Crawl, or files of one's own; its key decides.
 
 A source: what was fetched is what it is. It reads the clock (captures have a time), is never refetched because
-code or recipe changed, and a killed run starts again from nothing.
+code or recipe changed, and a killed run starts again from nothing, but for downloads from Common Crawl.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.core.report import Report
 from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.crawl.address import Address, Addresses
+from llm_assets.stages.crawl.commoncrawl.fetch import host_of
+from llm_assets.stages.crawl.commoncrawl.subset import fetch_subset, id_of
 from llm_assets.stages.crawl.crawler import Crawler
 from llm_assets.stages.crawl.earlier import Earlier
 from llm_assets.stages.crawl.http import Client
@@ -33,15 +35,19 @@ from llm_assets.stages.crawl.site.launch import serving
 from llm_assets.stages.crawl.site.plan import HOSTS
 from llm_assets.stages.crawl.warc import WarcWriter
 
+_DOWNLOADS = "common-crawl"
+
 
 def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress) -> Report:
     """Fetch or import the crawl ``out.partition``.
 
     Raises ``InputError`` where the recipe does not name the key and the inbox has no folder of that name.
     """
-    for folder in (out.files, out.private):
-        shutil.rmtree(folder)
-        folder.mkdir()
+    shutil.rmtree(out.files)
+    out.files.mkdir()
+    for path in out.private.iterdir():
+        if path.name != _DOWNLOADS:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     crawl = out.partition
     if crawl in config.snapshots:
         with serving(config.site, config.snapshots[crawl]) as served:
@@ -51,7 +57,20 @@ def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress
         return report
     if crawl in config.seeds:
         return _fetch(inputs, out, config, progress, config.seeds[crawl], {})
+    crawl_id = id_of(config.common_crawl, crawl)
+    if crawl_id and (crawl in config.common_crawl.ids or not crawl_folder(inputs, config, crawl).is_dir()):
+        return _common_crawl(inputs, out, config, progress, crawl_id)
     return _import(inputs, out, config, progress, crawl_files(inputs, config, crawl))
+
+
+def _common_crawl(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress, crawl_id: str) -> Report:
+    """Fetch a part of a Common Crawl month, then import it. A killed run's downloads are gone on with."""
+    cache = config.common_crawl.cache
+    subset = fetch_subset(Path(cache).expanduser() if cache else out.private / _DOWNLOADS, config, crawl_id, progress)
+    report = _import(inputs, out, config, progress, [LocalFile(path, path.name) for path in subset.files])
+    report.counts.update(subset.counts, files_listed=subset.listed, captures_by_index=subset.captures)
+    report.metrics.update(common_crawl=crawl_id, from_host=host_of(config.common_crawl.base_url))
+    return report
 
 
 def crawl_folder(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> Path:
