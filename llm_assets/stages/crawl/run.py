@@ -60,7 +60,10 @@ def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress
     crawl_id = id_of(config.common_crawl, crawl)
     if crawl_id and (crawl in config.common_crawl.ids or not crawl_folder(inputs, config, crawl).is_dir()):
         return _common_crawl(inputs, out, config, progress, crawl_id)
-    return _import(inputs, out, config, progress, crawl_files(inputs, config, crawl))
+    files, ignored = crawl_files(inputs, config, crawl)
+    report = _import(inputs, out, config, progress, files)
+    report.counts["files_ignored"] = ignored
+    return report
 
 
 def _common_crawl(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress, crawl_id: str) -> Report:
@@ -82,8 +85,8 @@ def crawl_folder(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> Path:
     return inbox / crawl
 
 
-def crawl_files(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> list[LocalFile]:
-    """The files of a crawl's folder. Raises ``InputError`` where there is no folder, or nothing in it that can be read."""
+def crawl_files(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> tuple[list[LocalFile], int]:
+    """The files of a crawl's folder, and how many are passed over. Raises ``InputError`` where there is no folder, or nothing in it that can be read."""
     folder = crawl_folder(inputs, config, crawl)
     if not folder.is_dir():
         raise InputError(
@@ -91,11 +94,11 @@ def crawl_files(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> list[Loca
             f"raw_crawl.common_crawl.ids of the recipe, and there is no folder {folder}; name it in the recipe, or put its "
             "files there"
         )
-    files = local_files.listed(folder)
+    files, ignored = local_files.listed(folder)
     known = (*SUFFIXES, *local_files.SUFFIXES)
     if not any(file.name.lower().endswith(known) for file in files):
         raise InputError(f"{folder} holds no file that ends in {', '.join(known)}; put the crawl's files there")
-    return files
+    return files, ignored
 
 
 def _import(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress, files: list[LocalFile]) -> Report:

@@ -38,15 +38,18 @@ class LocalFile:
     name: str
 
 
-def listed(folder: Path) -> list[LocalFile]:
-    """All files below a folder by path, without hidden ones and those still being written (.part, .tmp, ~)."""
-    found = []
+def listed(folder: Path) -> tuple[list[LocalFile], int]:
+    """All files below a folder by path, and how many are passed over: hidden, or still being written (.part, .tmp, ~)."""
+    found, ignored = [], 0
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if not hidden and not path.name.endswith(UNFINISHED) and path.is_file():
+        if not path.is_file():
+            continue
+        if path.name.endswith(UNFINISHED) or any(part.startswith(".") for part in relative.parts):
+            ignored += 1
+        else:
             found.append(LocalFile(path, relative.as_posix()))
-    return sorted(found, key=lambda file: file.name)
+    return sorted(found, key=lambda file: file.name), ignored
 
 
 def items(files: Iterable[LocalFile], config: LocalFiles) -> Iterator[tuple[LocalFile, Item]]:

@@ -115,6 +115,7 @@ def test_every_kind_of_file_gives_its_text(tmp_path):
     kinds = {url: row["source_kind"] for url, row in found.items()}
     assert kinds.pop("http://a.example/w") == kinds.pop("http://a.example/t") == "web"
     assert set(kinds.values()) == {"own"}
+    assert (report.counts["files_read"], report.counts["files_ignored"]) == (11, 2)
     assert report.counts["kept"] == 12 and failed(files, report) == []
 
 
