@@ -86,7 +86,10 @@ def crawl_folder(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> Path:
 
 
 def crawl_files(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> tuple[list[LocalFile], int]:
-    """The files of a crawl's folder, and how many are passed over. Raises ``InputError`` where there is no folder, or nothing in it that can be read."""
+    """The files of a crawl's folder, and how many are passed over.
+
+    Raises ``InputError`` where there is no folder, or nothing in it that can be read.
+    """
     folder = crawl_folder(inputs, config, crawl)
     if not folder.is_dir():
         raise InputError(
