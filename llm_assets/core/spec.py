@@ -20,7 +20,8 @@ class Input:
 
     ``which`` says which partitions are read: ``one`` (an unpartitioned asset), ``same`` (the partition of
     the reader), ``all`` (every complete crawl), ``earlier`` (crawls with a lower number in the crawl
-    order; Dagster can't draw this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
+    order, of these the ones that match a pattern in ``against``, where the reader's section has such a list; Dagster can't draw
+    this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
     an empty list means the first crawl of the crawl order).
     An ``optional`` input may be absent (its list is then empty).
     ``fingerprint`` names a ``module:function`` called as ``f(artefact, inputs, config) -> str``; its value replaces the

@@ -149,6 +149,30 @@ def band_keys(shingles: Array, ends: Array, multipliers: Array, offsets: Array, 
 
 
 @_compiled
+def count_common(runs: Array, ends: Array, table: Array, items: Array, count: Array, item: Array) -> None:
+    """Count the runs of each text that stand in a sorted table too, and name the item of the first, where none is named yet.
+
+    ``runs``: those of text i end at ``ends[i]``; ``items``: by place in the table. Adds to ``count`` (n,), sets ``item`` (n,).
+    A bit a hash in a small array spares most runs the search.
+    """
+    maybe = np.zeros(1 << 16, np.uint8)
+    for place in range(table.size):
+        maybe[table[place] & np.uint64(0xFFFF)] |= np.uint8(1 << ((table[place] >> np.uint64(16)) & np.uint64(7)))
+    start = 0
+    for text in range(ends.size):
+        for place in range(start, ends[text]):
+            run = runs[place]
+            if not maybe[run & np.uint64(0xFFFF)] & np.uint8(1 << ((run >> np.uint64(16)) & np.uint64(7))):
+                continue
+            found = np.searchsorted(table, run)
+            if found < table.size and table[found] == run:
+                count[text] += 1
+                if item[text] < 0:
+                    item[text] = items[found]
+        start = ends[text]
+
+
+@_compiled
 def jaccard(one: Array, other: Array, floor: float) -> float:
     """|A ∩ B| / |A ∪ B| of two sorted sets; -1 where their sizes alone put it below ``floor``."""
     small, large = min(one.size, other.size), max(one.size, other.size)
@@ -168,115 +192,199 @@ def jaccard(one: Array, other: Array, floor: float) -> float:
 
 
 @_compiled
+def _lower(haystack: Array, wanted: Any, low: int) -> int:
+    """The first place from ``low`` on that is not below ``wanted``: doubling steps, then halving (Bentley and Yao 1976)."""
+    high, step = low, 1
+    while high < haystack.size and haystack[high] < wanted:
+        low = high + 1
+        high += step
+        step *= 2
+    high = min(high, haystack.size)
+    while low < high:
+        middle = (low + high) // 2
+        if haystack[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_compiled
+def ranges(haystack: Array, needles: Array, limit: int) -> tuple[Array, Array]:
+    """Where each needle stands in a sorted array: first and last place (excluded), at most ``limit`` of them.
+
+    ``needles`` are sorted. Few needles in a long array cost the logarithm of the gaps, many cost one walk: pages of a mapped
+    array between two needles are not read.
+    """
+    first, last = np.empty(needles.size, np.int64), np.empty(needles.size, np.int64)
+    low = 0
+    for number in range(needles.size):
+        low = _lower(haystack, needles[number], low)
+        end = low
+        while end < haystack.size and haystack[end] == needles[number] and end - low < limit:
+            end += 1
+        first[number], last[number] = low, end
+    return first, last
+
+
+@_compiled
+def ranges_of_pairs(high: Array, low: Array, wanted_high: Array, wanted_low: Array) -> tuple[Array, Array]:
+    """As ``ranges``, for 128-bit values in two halves, both sides sorted by (high, low)."""
+    first, last = np.empty(wanted_high.size, np.int64), np.empty(wanted_high.size, np.int64)
+    start = 0
+    for number in range(wanted_high.size):
+        start = _lower(high, wanted_high[number], start)
+        place = start
+        while place < high.size and high[place] == wanted_high[number] and low[place] < wanted_low[number]:
+            place += 1
+        end = place
+        while end < high.size and high[end] == wanted_high[number] and low[end] == wanted_low[number]:
+            end += 1
+        first[number], last[number] = place, end
+    return first, last
+
+
+@_compiled
 def against_older(
-    shingles: Array,
-    ends: Array,
-    urls: Array,
+    texts: Array,
     first: Array,
     last: Array,
     old_rows: Array,
     old_shingles: Array,
     old_ends: Array,
     old_urls: Array,
+    shingles: Array,
+    starts: Array,
+    ends: Array,
+    urls: Array,
     floor: float,
-    limit: int,
-    used: Array,
     best: Array,
     partner: Array,
 ) -> None:
     """Compare new texts with the kept texts of one older crawl that share a band with them.
 
-    ``first``, ``last``: (n, bands), the slice of ``old_rows`` with the same key. ``used``: (n, bands), how many kept texts a
-    band has been compared with in still older crawls. Raises ``best`` (n,), and sets ``partner`` (n,), -1 at first, to the
-    row of the text that did (equally similar: the older one).
+    ``texts``: (m,) sorted, a text for each slice ``first``:``last`` of ``old_rows`` that shares a band with it. Raises ``best``
+    (n,), and sets ``partner`` (n,), -1 at first, to the row of the text that did (equally similar: the older one).
     A text is never compared with another capture of its own URL.
     """
-    seen = np.full(old_ends.size, -1, np.int64)
-    start = 0
-    for text in range(ends.size):
-        mine = shingles[start : ends[text]]
-        start = ends[text]
-        for band in range(first.shape[1]):
-            for place in range(first[text, band], last[text, band]):
-                if used[text, band] >= limit:
-                    break
-                used[text, band] += 1
-                row = np.int64(old_rows[place])
-                if seen[row] == text or old_urls[row] == urls[text]:
-                    continue
-                seen[row] = text
-                begin = old_ends[row - 1] if row > 0 else 0
-                found = jaccard(mine, old_shingles[begin : old_ends[row]], floor)
-                if found > best[text] or (found == best[text] and row < partner[text]):  # partner is -1 at first: no tie
-                    best[text], partner[text] = found, row
+    seen = np.full(old_ends.size, -1, np.int32)
+    for entry in range(texts.size):
+        text = texts[entry]
+        mine = shingles[starts[text] : ends[text]]
+        for place in range(first[entry], last[entry]):
+            row = np.int64(old_rows[place])
+            if seen[row] == text or old_urls[row] == urls[text]:
+                continue
+            seen[row] = text
+            begin = old_ends[row - 1] if row > 0 else 0
+            found = jaccard(mine, old_shingles[begin : old_ends[row]], floor)
+            if found > best[text] or (found == best[text] and row < partner[text]):  # partner is -1 at first: no tie
+                best[text], partner[text] = found, row
 
 
 @_compiled
 def settle(
-    order: Array,
+    offsets: Array,
+    buckets: Array,
+    begins: Array,
+    room: Array,
     shingles: Array,
+    starts: Array,
     ends: Array,
     urls: Array,
-    buckets: Array,
-    n_buckets: int,
     twins: Array,
-    n_twins: int,
     floor: float,
-    limit: int,
-    used: Array,
     best: Array,
     fate: Array,
     partner: Array,
 ) -> None:
-    """Go through a crawl's texts in order and drop each that equals, or resembles, one that was kept before it.
+    """Go through a crawl's texts in judging order and drop each that equals, or resembles, one that was kept before it.
 
     Only pairs with a kept text count, each measured: there is no chain A~B~C along which C goes for A's sake (case B16).
-    ``buckets``: (n, bands) number of a text's bucket in each band, -1 where it is alone; ``twins``: (n,) number of its exact
-    text. ``best``: (n,) the similarity to older crawls so far. Sets ``fate`` of those not set aside or dropped before,
-    raises ``best``, and sets ``partner`` (n,) to the text that did (equally similar: the earlier one).
+    ``buckets[offsets[i]:offsets[i + 1]]``: the buckets (equal band keys) that text i shares with another; ``begins``: where
+    each bucket's place in the list of members begins; ``room``: how many kept texts of it are looked at. ``twins``: (n,)
+    number of its exact text, -1 where nobody shares it. ``best``: (n,) the similarity to older crawls so far. Sets ``fate``
+    of those not set aside or dropped before, raises ``best``, and sets ``partner`` (n,) to the text that did (equally
+    similar: the earlier).
     """
-    bands = buckets.shape[1]
-    head = np.full(n_buckets, -1, np.int64)
-    tail = np.full(n_buckets, -1, np.int64)
-    following = np.full(buckets.shape, -1, np.int64)
-    kept_twin = np.full(n_twins, -1, np.int64)
-    seen = np.full(ends.size, -1, np.int64)
-    rank = np.empty(ends.size, np.int64)
-    for place in range(order.size):
-        rank[order[place]] = place
-    for place in range(order.size):
-        text = order[place]
+    members = np.empty(buckets.size, np.int32)
+    filled = np.zeros(begins.size, np.int32)
+    kept_twin = np.full(twins.max() + 1 if twins.size else 0, -1, np.int32)
+    seen = np.full(ends.size, -1, np.int32)
+    for text in range(ends.size):
         if fate[text] != KEPT:
             continue
-        if kept_twin[twins[text]] >= 0:
+        if twins[text] >= 0 and kept_twin[twins[text]] >= 0:
             fate[text], partner[text], best[text] = EXACT, kept_twin[twins[text]], 1.0
             continue
-        mine = shingles[ends[text - 1] if text > 0 else 0 : ends[text]]
-        for band in range(bands):
-            if buckets[text, band] < 0:
-                continue
-            other = head[buckets[text, band]]
-            looked = used[text, band]
-            while other >= 0 and looked < limit:
-                looked += 1
-                if seen[other] != text and urls[other] != urls[text]:
-                    seen[other] = text
-                    found = jaccard(mine, shingles[ends[other - 1] if other > 0 else 0 : ends[other]], floor)
-                    tie = found == best[text] and partner[text] >= 0 and rank[other] < rank[partner[text]]
-                    if found > best[text] or tie:
-                        best[text], partner[text] = found, other
-                other = following[other, band]
+        mine = shingles[starts[text] : ends[text]]
+        for entry in range(offsets[text], offsets[text + 1]):
+            bucket = buckets[entry]
+            for place in range(begins[bucket], begins[bucket] + min(filled[bucket], room[bucket])):
+                other = members[place]
+                if seen[other] == text or urls[other] == urls[text]:
+                    continue
+                seen[other] = text
+                found = jaccard(mine, shingles[starts[other] : ends[other]], floor)
+                if found > best[text] or (found == best[text] and other < partner[text]):
+                    best[text], partner[text] = found, other
         if best[text] >= floor:
             fate[text] = NEAR
             continue
         partner[text] = -1
-        kept_twin[twins[text]] = text
-        for band in range(bands):
-            bucket = buckets[text, band]
-            if bucket < 0:
-                continue
-            if head[bucket] < 0:
-                head[bucket] = text
-            else:
-                following[tail[bucket], band] = text
-            tail[bucket] = text
+        if twins[text] >= 0:
+            kept_twin[twins[text]] = text
+        for entry in range(offsets[text], offsets[text + 1]):
+            bucket = buckets[entry]
+            members[begins[bucket] + filled[bucket]] = text
+            filled[bucket] += 1
+
+
+@_compiled
+def line_hashes(words: Array, ends: Array, scopes: Array) -> Array:
+    """One 64-bit hash a line, of its words in order and of ``scopes`` (n,) uint64; equal lines of equal scope have equal
+    ones.
+    """
+    found = np.empty(ends.size, np.uint64)
+    start = 0
+    for line in range(ends.size):
+        value = scopes[line]
+        for place in range(start, ends[line]):
+            value = _mix(value + words[place]) + np.uint64(0x9E3779B97F4A7C15)
+        found[line] = _mix(value)
+        start = ends[line]
+    return found
+
+
+@_compiled
+def repeats(lines: Array, texts: Array, pages: Array, known: Array, known_ends: Array, limit: int) -> tuple[Array, Array]:
+    """Which occurrences of lines come after ``limit`` other pages have had them, and the pages of each line.
+
+    ``lines``: (m,) numbers 0, 1, … of lines, sorted, and among equal ones ``texts`` (m,) in judging order; ``pages``: by
+    text, the hash of its address. ``known``: pages of older crawls, those of line i end at ``known_ends[i]``. Returns flags
+    (m,) bool, and (m,) bool: the occurrences whose page is new to the line in this crawl (at most ``limit + 1`` of each line
+    are marked: so many are enough to know, whichever page asks).
+    """
+    flagged, fresh = np.zeros(lines.size, np.bool_), np.zeros(lines.size, np.bool_)
+    seen = np.empty(limit + 1, np.uint64)  # of all crawls, for the line at hand
+    own = np.empty(limit + 1, np.uint64)  # of this one
+    count = mine = 0
+    for place in range(lines.size):
+        line = lines[place]
+        if place == 0 or lines[place - 1] != line:
+            count = mine = 0
+            for old in range(known_ends[line - 1] if line > 0 else 0, known_ends[line]):
+                if count <= limit and not (seen[:count] == known[old]).any():
+                    seen[count] = known[old]
+                    count += 1
+        page = pages[texts[place]]
+        inside = (seen[:count] == page).any()
+        flagged[place] = count - (1 if inside else 0) >= limit
+        if not inside and count <= limit:
+            seen[count] = page
+            count += 1
+        if mine <= limit and not (own[:mine] == page).any():
+            own[mine] = page
+            mine += 1
+            fresh[place] = True
+    return flagged, fresh

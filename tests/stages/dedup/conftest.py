@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 
 from llm_assets.core.artefact import Inputs, WorkDir
@@ -31,9 +32,22 @@ class Bench:
             about[task] = {"file": f"tasks/{task}.jsonl", "decontaminate": "exact" if task in exact else "overlap"}
         (self.suite / "suite.json").write_bytes(orjson.dumps({"tasks": about}))
 
+    def links(self, crawl: str, links: dict[str, str | None]) -> None:
+        """Canonical links of a crawl's pages: doc_id → link."""
+        folder = self.root / "pages" / crawl
+        folder.mkdir(parents=True)
+        frame = pl.DataFrame(list(links.items()), schema={"doc_id": pl.String, "rel_canonical": pl.String}, orient="row")
+        frame.write_parquet(folder / "captures.parquet")
+
     def inputs(self, crawl: str, older: list[Path]) -> Inputs:
+        pages = self.root / "pages" / crawl
         return Inputs.of(
-            {"cleaned_corpus": [self.root / "cleaned" / crawl], "deduped_shards": older, "eval_suite": [self.suite]}
+            {
+                "cleaned_corpus": [self.root / "cleaned" / crawl],
+                "extracted_pages": [pages] if pages.exists() else [],
+                "deduped_shards": older,
+                "eval_suite": [self.suite],
+            }
         )
 
     def run(self, crawl, parts, older=(), config=None, progress=None):
