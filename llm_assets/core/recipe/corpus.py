@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.executor import ExecutorConfig
 
 
 class ExtractedPagesConfig(Section):
@@ -31,7 +32,8 @@ class ExtractedPagesConfig(Section):
         0.01, ge=0, le=1, description="Gate: pages that ended the parser, by time, memory or a crash"
     )
     max_undecodable_share: float = Field(0.02, ge=0, le=1, description="Gate: pages that no charset decodes")
-    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are")
+    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are, no limit on a cluster")
+    executor: ExecutorConfig = execution(ExecutorConfig(), description="Where shards are made; see the section executor")
     stall_seconds: float = execution(60.0, gt=0, description="A parser process that says nothing for so long is ended")
 
 
@@ -118,7 +120,8 @@ class CleanedCorpusConfig(Section):
     max_text_bytes: int = Field(4_000_000, ge=1, description="Longer texts are dropped: one row must never stall the writer")
     min_kept_share: float = Field(0.2, ge=0, le=1, description="Gate: share of extracted pages that must be kept")
     max_rule_share: float = Field(0.6, ge=0, le=1, description="Gate: no single rule may drop a larger share")
-    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are")
+    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are, no limit on a cluster")
+    executor: ExecutorConfig = execution(ExecutorConfig(), description="Where shards are made; see the section executor")
 
 
 class RepeatedLines(Section):
