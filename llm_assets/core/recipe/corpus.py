@@ -206,7 +206,6 @@ class DedupedShardsConfig(Section):
     min_kept_documents: int = Field(
         1, ge=0, description="Gate: texts that must be kept, of a crawl to which any came (an unchanged site brings none)"
     )
-    expected: ExpectedSurvivors = ExpectedSurvivors()
     sampled_documents: int = Field(200, ge=1, description="Gate: pairs and texts checked again by other code")
     threads: int = execution(0, ge=0, description="Threads that hash texts; 0 = all cores")
 
