@@ -18,5 +18,6 @@ select
     source_kind,
     optout_robots_ai,
     optout_noai,
-    optout_tdm
+    optout_tdm,
+    optout_ai_txt
 from {{ source('raw_crawl', 'index.parquet') }}

@@ -35,6 +35,7 @@ RAW_INDEX = pl.Schema(
         "optout_robots_ai": pl.Boolean,  # robots.txt forbids a known AI agent
         "optout_noai": pl.Boolean,  # X-Robots-Tag or <meta name=robots> says noai
         "optout_tdm": pl.Boolean,  # TDMRep reservation
+        "optout_ai_txt": pl.Boolean,  # ai.txt keeps it from training
         # what the server said to ask with next time; null where it said nothing
         "etag": pl.String,
         "last_modified": pl.String,

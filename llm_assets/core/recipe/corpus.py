@@ -5,14 +5,16 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.cleaning import CleanedCorpusConfig as CleanedCorpusConfig
 from llm_assets.core.recipe.executor import ExecutorConfig
+from llm_assets.core.recipe.expected import ExpectedSurvivors
 
 
 class ExtractedPagesConfig(Section):
     """HTML → text: main content, metadata, opt-outs."""
 
-    honour_optouts: list[Literal["robots_ai", "noai", "tdm"]] = Field(
-        ["robots_ai", "noai", "tdm"], description="Signals that keep a page out; all are recorded by the crawl"
+    honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
+        ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep a page out; all are recorded by the crawl"
     )
     max_html_bytes: int = Field(8_000_000, ge=1, description="A larger page is dropped before it is parsed")
     max_text_bytes: int = Field(
@@ -35,93 +37,6 @@ class ExtractedPagesConfig(Section):
     workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are, no limit on a cluster")
     executor: ExecutorConfig = execution(ExecutorConfig(), description="Where shards are made; see the section executor")
     stall_seconds: float = execution(60.0, gt=0, description="A parser process that says nothing for so long is ended")
-
-
-class GopherQuality(Section):
-    """Rae et al. 2021, A.1.1. The published minimum of 50 words would drop a third of the demo's one-paragraph pages."""
-
-    enabled: bool = True
-    min_words: int = Field(20, ge=0, description="Published: 50. Words with a letter or digit")
-    max_words: int = Field(100_000, ge=1)
-    min_mean_word_chars: float = Field(3.0, ge=0)
-    max_mean_word_chars: float = Field(10.0, gt=0)
-    max_symbol_ratio: float = Field(0.1, ge=0, description="Hashes per word, ellipses per word")
-    max_bullet_lines: float = Field(0.9, ge=0, le=1)
-    max_ellipsis_lines: float = Field(0.3, ge=0, le=1)
-    min_alphabetic_words: float = Field(0.8, ge=0, le=1)
-    min_stop_words: int = Field(2, ge=0, description="Distinct ones, of the language's list")
-
-
-class GopherRepetition(Section):
-    """Rae et al. 2021, table A1: shares of characters (or of lines and paragraphs) that are said twice."""
-
-    enabled: bool = True
-    max_duplicate_lines: float = Field(0.3, ge=0, le=1)
-    max_duplicate_paragraphs: float = Field(0.3, ge=0, le=1)
-    max_duplicate_line_chars: float = Field(0.2, ge=0, le=1)
-    max_duplicate_paragraph_chars: float = Field(0.2, ge=0, le=1)
-    max_top_ngram_chars: list[float] = Field([0.2, 0.18, 0.16], min_length=3, max_length=3, description="For n = 2, 3, 4")
-    max_duplicate_ngram_chars: list[float] = Field(
-        [0.15, 0.14, 0.13, 0.12, 0.11, 0.10], min_length=6, max_length=6, description="For n = 5 to 10"
-    )
-
-
-class C4Rules(Section):
-    """Raffel et al. 2020, section 2.2. The published minimum of 5 sentences is for whole pages, not introductions."""
-
-    enabled: bool = True
-    drop_unterminated_lines: bool = Field(
-        False,
-        description="Published: true. It takes headings, lists and sentences that break off at a formula, and menus are gone "
-        "before; FineWeb leaves it out too, since it alone takes some 30 % of the tokens",
-    )
-    min_words_per_line: int = Field(3, ge=1)
-    max_curly_brackets: int = Field(0, ge=0, description="0: a page with a curly bracket is dropped; 1: this rule is off")
-    min_sentences: int = Field(1, ge=0, description="Published: 5")
-
-
-class FinewebRules(Section):
-    """Penedo et al. 2024, section 3.6."""
-
-    enabled: bool = True
-    min_punctuated_lines: float = Field(0.12, ge=0, le=1)
-    max_short_lines: float = Field(0.67, ge=0, le=1)
-    short_line_chars: int = Field(30, ge=1)
-    max_duplicate_line_chars: float = Field(0.01, ge=0, le=1, description="datatrove's default; the paper says 0.1")
-    max_newlines_per_word: float = Field(0.3, ge=0)
-
-
-class LanguageRules(Section):
-    """fastText's lid.176 (Joulin et al. 2016), asked with the whole text."""
-
-    languages: list[str] = Field(["en", "fr"], min_length=1, description="ISO 639-1 codes that are kept")
-    min_score: float = Field(0.5, ge=0, le=1, description="Below it a text is 'und', no language")
-    min_chars: int = Field(40, ge=0, description="Shorter texts are 'und': a label for them means little")
-
-
-class PersonalData(Section):
-    """What is replaced by a placeholder."""
-
-    enabled: bool = True
-    kinds: list[Literal["email", "phone", "ipv4", "ipv6", "card", "iban"]] = ["email", "phone", "ipv4", "ipv6", "card", "iban"]
-    min_recall: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled lines of the stage")
-    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled lines of the stage")
-
-
-class CleanedCorpusConfig(Section):
-    """Language, quality rules, personal data. Rules are asked in the order of the sections."""
-
-    language: LanguageRules = LanguageRules()
-    gopher_quality: GopherQuality = GopherQuality()
-    gopher_repetition: GopherRepetition = GopherRepetition()
-    c4: C4Rules = C4Rules()
-    fineweb: FinewebRules = FinewebRules()
-    personal_data: PersonalData = PersonalData()
-    max_text_bytes: int = Field(4_000_000, ge=1, description="Longer texts are dropped: one row must never stall the writer")
-    min_kept_share: float = Field(0.2, ge=0, le=1, description="Gate: share of extracted pages that must be kept")
-    max_rule_share: float = Field(0.6, ge=0, le=1, description="Gate: no single rule may drop a larger share")
-    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are, no limit on a cluster")
-    executor: ExecutorConfig = execution(ExecutorConfig(), description="Where shards are made; see the section executor")
 
 
 class RepeatedLines(Section):
@@ -206,6 +121,7 @@ class DedupedShardsConfig(Section):
     min_kept_documents: int = Field(
         1, ge=0, description="Gate: texts that must be kept, of a crawl to which any came (an unchanged site brings none)"
     )
+    expected: ExpectedSurvivors = ExpectedSurvivors()
     sampled_documents: int = Field(200, ge=1, description="Gate: pairs and texts checked again by other code")
     threads: int = execution(0, ge=0, description="Threads that hash texts; 0 = all cores")
 
@@ -221,8 +137,8 @@ class DedupedShardsConfig(Section):
 class ImageDatasetConfig(Section):
     """Images: decode, orient, crop, rotate, without copies."""
 
-    honour_optouts: list[Literal["robots_ai", "noai", "tdm"]] = Field(
-        ["robots_ai", "noai", "tdm"], description="Signals that keep an image out"
+    honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
+        ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep an image out"
     )
     max_pixels: int = Field(50_000_000, ge=1, description="Larger images are dropped before a pixel is decoded")
     min_side_pixels: int = Field(32, ge=1, description="The shorter side after cropping; below it are icons and counters")

@@ -47,22 +47,37 @@ class SiteConfig(Section):
     optout_pages: int = Field(12, ge=0, description="Pages with an opt-out, of each kind")
     spam_pages: int = Field(60, ge=0, description="Pages of keywords")
     index_size: int = Field(100, ge=2, description="Articles on one index page")
-    hostile: bool = Field(True, description="Gzip bomb, endless redirects and calendar, a redirect to an internal address")
+    hostile: bool = Field(True, description="Bombs, endless redirects, calendar, headers and drip, ways inside")
 
 
 class Politeness(Section):
     """How fast, how far and how long: the limits of a crawl."""
 
-    delay_seconds: float = Field(1.0, ge=0, description="Pause between requests to one host; the local site has none")
+    delay_seconds: float = Field(
+        1.0,
+        ge=0,
+        description="Least pause between two requests to one host, which then has one connection. The pause is the longest of "
+        "this, robots.txt's Crawl-delay, and delay_factor times the last fetch; 0 (and the local site) has none",
+    )
+    delay_factor: float = Field(5.0, ge=0, description="Pause in multiples of the last fetch: a slow server is asked less often")
+    max_delay_seconds: float = Field(
+        60.0, ge=0, description="Longest such multiple; a host whose Crawl-delay is longer than this is left out"
+    )
     connections_per_host: int = execution(8, ge=1, le=64, description="Used only where there is no pause")
     connections: int = execution(64, ge=1, description="Requests under way at any time, over all hosts")
     timeout_seconds: float = Field(20.0, gt=0, description="For one request, from connecting to the last byte")
+    min_bytes_per_second: float = Field(100.0, ge=0, description="A body that comes more slowly on average is given up; 0: none is")
+    slow_after_seconds: float = Field(3.0, gt=0, description="From the headers on; before, no body is called slow")
+    max_failures_in_row: int = Field(
+        10, ge=1, description="Time-outs and broken connections one after another that end a host; its other URLs are left out"
+    )
     backoff_seconds: float = Field(1.0, ge=0, description="First pause after 429 or 503 without Retry-After; doubles each time")
     max_retries: int = Field(2, ge=0, description="More tries after 429 or 503")
-    max_retry_after_seconds: float = Field(60.0, ge=0, description="A longer Retry-After ends the URL")
+    max_retry_after_seconds: float = Field(60.0, ge=0, description="A longer Retry-After ends the host for this crawl")
     max_redirects: int = Field(5, ge=0, le=20)
     max_depth: int = Field(8, ge=0, description="Links from a seed")
     max_pages: int = Field(100_000, ge=1, description="Requests in all, besides robots.txt and sitemaps")
+    max_pages_per_host: int = Field(0, ge=0, description="URLs queued for one host (scheme, name, port); 0: no limit of its own")
     max_queries_per_path: int = Field(
         32, ge=1, description="URLs of one path that differ in their query; stops endless calendars"
     )
@@ -81,6 +96,12 @@ class RawCrawlConfig(Section):
         {"wiki-2026-11": 1, "wiki-2026-12": 2}, description="Crawl → snapshot of the local site; 2 is the later one"
     )
     seeds: dict[str, list[str]] = Field({}, description="Crawl → URLs from which the web is crawled, within their hosts")
+    include_paths: list[str] = Field(
+        [],
+        description="Only what starts with one of these is crawled, besides the seeds: /docs/ on every host, or a.example/docs/ "
+        "on one; empty: all of the seeds' hosts, below the folders of the seeds",
+    )
+    exclude_paths: list[str] = Field([], description="What starts with one of these is left out, the seeds too; written likewise")
     inbox: str = execution("", description="Folder with one folder of WARC files a crawl; empty: 'inbox' beside the store")
     site: SiteConfig = SiteConfig()
     limits: Politeness = Politeness()
@@ -103,6 +124,7 @@ class RawCrawlConfig(Section):
     verify_digests: bool = Field(True, description="Imported records must have the WARC-Block-Digest that they state")
     ai_agents: list[str] = Field(AI_AGENTS, description="Agents whose exclusion in robots.txt counts as an opt-out")
     honour_robots_ai: bool = Field(True, description="Don't fetch what robots.txt forbids to an AI agent")
+    honour_ai_txt: bool = Field(True, description="Don't fetch what ai.txt keeps from the training of models")
     honour_noai: bool = Field(True, description="Don't keep what X-Robots-Tag or <meta name=robots> marks noai")
     honour_tdm: bool = Field(True, description="Don't keep what reserves text and data mining (TDMRep)")
     warc_bytes: int = Field(1_000_000_000, ge=1_000, description="A WARC file is closed at this size, compressed")
@@ -125,6 +147,10 @@ class RawCrawlConfig(Section):
             bad = [seed for seed in seeds if not _is_web_address(seed)]
             if bad or not seeds:
                 raise ValueError(f"seeds: {crawl} needs one or more http(s) addresses, found {(bad or seeds)[:1]}")
+        for name, paths in (("include_paths", self.include_paths), ("exclude_paths", self.exclude_paths)):
+            odd = [path for path in paths if "/" not in path or "://" in path or path != path.strip()]
+            if odd:
+                raise ValueError(f"{name}: {odd[0]!r} is no path; write /docs/ for every host or a.example/docs/ for one")
         for name, given, allowed in (
             ("kinds", self.kinds, KINDS),
             ("source_kinds", list(self.source_kinds.values()), SOURCE_KINDS),

@@ -3,33 +3,39 @@
 A URL is met once. What may not or need not be fetched gets its line in the ledger at once; the rest waits in its host's queue.
 A host without a pause is served by several workers, any other by one. Pages that earlier crawls hold are asked for with
 their validators, and those that no link led to are asked again at the end, so that what has vanished is noticed.
+
+Between an answer and its line in the journal nothing else runs, so that a killed crawl has either all of a step or nothing.
 """
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from llm_assets.core.documents import doc_id, payload_digest
+from llm_assets.core.documents import canonical_url, doc_id, payload_digest
 from llm_assets.core.ledger import Verdict
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.crawl.earlier import Earlier, Prior
-from llm_assets.stages.crawl.host import Host, Task
-from llm_assets.stages.crawl.http import Answer, Client
+from llm_assets.stages.crawl.host import Closed, Host, Task
+from llm_assets.stages.crawl.http import Answer, Client, parse_head
+from llm_assets.stages.crawl.journal import Journal, State
 from llm_assets.stages.crawl.links import page_links, resolve
 from llm_assets.stages.crawl.optout import OptOuts, is_reserved, page_optouts
 from llm_assets.stages.crawl.origin import learn_origin
 from llm_assets.stages.crawl.records import Books, kind_of
+from llm_assets.stages.crawl.robots import product_token
 from llm_assets.stages.crawl.scope import Scope
 from llm_assets.stages.crawl.warc import WarcWriter
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BUSY = (429, 503)
 _GONE = (404, 410)
+_BROKEN = ("timeout", "connection", "protocol")
 _PROGRESS_EVERY = 250
 
 
@@ -48,13 +54,16 @@ class Crawler:
         progress: Progress,
         robots_folder: Path,
         unhurried: Collection[str] = (),
+        journal: Journal | None = None,
     ) -> None:
-        """``unhurried``: hosts that need no pause between requests (our own)."""
+        """``unhurried``: hosts that need no pause between requests (our own). Without a journal a killed crawl is lost."""
         self.config, self.limits = config, config.limits
         self.client, self.writer, self.books = client, writer, books
         self.earlier, self.tombstones, self.progress = earlier, tombstones, progress
         self.robots_folder = robots_folder
         self.unhurried = frozenset(unhurried)
+        self.journal = journal
+        self._agents = frozenset(name.lower() for name in (product_token(config.user_agent), *config.ai_agents))
         self.requests = 0
         self.wire_bytes = 0
         self._scope = Scope(())
@@ -69,17 +78,49 @@ class Crawler:
         finally:
             await self.client.close()
 
+    def restore(self, state: State) -> None:
+        """Take up what a killed run did: its books, what it learnt of hosts, and the URLs that still wait."""
+        self.requests, self.wire_bytes = state.requests, state.wire_bytes
+        self.books.restore(state.index, state.ledger)
+        done = {canonical_url(row[3]) for row in state.ledger}
+        self._seen = done | {task.canonical for task in state.queued}
+        for row in state.ledger:
+            if row[5] == "queries":
+                _count_query(self._host_of(canonical_url(row[3])), canonical_url(row[3]))
+        for task in state.queued:
+            host = self._host_of(task.canonical)
+            host.accepted += 1
+            _count_query(host, task.canonical)
+            if task.canonical not in done:
+                host.queue.append(task)
+        for origin, known in state.known.items():
+            self._host_of(origin).known = known
+        for origin, read in state.sitemaps.items():
+            self._host_of(origin).sitemaps = read
+
+    def commit(self) -> None:
+        """Make what happened since the last time survive this process."""
+        if self.journal is not None:
+            self.journal.commit(self.requests, self.wire_bytes)
+
     async def _crawl(self, seeds: list[str]) -> None:
-        self._scope = Scope(seeds)
+        self._scope = Scope(seeds, self.config.include_paths, self.config.exclude_paths)
+        for host in list(self._hosts.values()):
+            for _ in range(len(host.queue) or bool(host.known)):  # with nothing in its queue it may have sitemaps left
+                self._staff(host)
         for seed in seeds:
             found = resolve(seed, seed)
             if found:
                 self.meet(*found, depth=0)
+        self.commit()
         await self._drain()
         for url, canonical in self.earlier.urls():
-            if self._scope.holds(canonical):
+            if self._scope.refuses(canonical) is None:
                 self.meet(url, canonical, depth=self.limits.max_depth, follow=False)
+        self.commit()
         await self._drain()
+        if self.journal is not None:
+            await self.journal.finish()
 
     def meet(self, url: str, canonical: str, depth: int, hops: int = 0, follow: bool = True) -> None:
         """See a URL: queue it, or write down why not. A URL seen before is passed over."""
@@ -89,29 +130,41 @@ class Crawler:
         parts = urlsplit(canonical)
         if self.client.addresses.refuses(parts.hostname or ""):
             return self.books.drop(url, "address", detail="written as an address that is not public")
-        if not self._scope.holds(canonical):
-            return self.books.drop(url, "scope")
+        outside = self._scope.refuses(canonical)
+        if outside is not None:
+            return self.books.drop(url, "scope", detail=outside)
         if depth > self.limits.max_depth:
             return self.books.drop(url, "depth", depth, self.limits.max_depth)
         buried = self.tombstones.match(url=canonical)
         if buried:
             return self.books.drop(url, "tombstone", detail=buried[:200])
-        host = self._host(f"{parts.scheme}://{parts.netloc}", parts.hostname or "")
-        if parts.query:
-            number = host.queries[parts.path] = host.queries.get(parts.path, 0) + 1
-            if number > self.limits.max_queries_per_path:
-                return self.books.drop(url, "queries", number, self.limits.max_queries_per_path)
-        host.queue.append(Task(url, canonical, depth, hops, follow))
+        host = self._host_of(canonical)
+        number = _count_query(host, canonical)
+        if number > self.limits.max_queries_per_path:
+            return self.books.drop(url, "queries", number, self.limits.max_queries_per_path)
+        most = self.limits.max_pages_per_host
+        if most and host.accepted >= most:
+            return self.books.drop(url, "max_pages_per_host", host.accepted + 1, most)
+        host.accepted += 1
+        task = Task(url, canonical, depth, hops, follow)
+        host.queue.append(task)
+        if self.journal is not None:
+            self.journal.queued(task)
+        return self._staff(host)
+
+    def _staff(self, host: Host) -> None:
+        """One more worker for a host, where it may have one."""
         most = self.limits.connections_per_host if host.delay_seconds == 0 else 1
         if host.workers < most:
             host.workers += 1
-            task = asyncio.get_running_loop().create_task(self._work(host))
-            self._tasks.add(task)
-        return None
+            self._tasks.add(asyncio.get_running_loop().create_task(self._work(host)))
 
-    def _host(self, origin: str, name: str) -> Host:
+    def _host_of(self, url: str) -> Host:
+        parts, limits = urlsplit(url), self.limits
+        origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._hosts:
-            self._hosts[origin] = Host(origin, 0.0 if name in self.unhurried else self.limits.delay_seconds)
+            delay = 0.0 if (parts.hostname or "") in self.unhurried else limits.delay_seconds
+            self._hosts[origin] = Host(origin, delay, limits.delay_factor, limits.max_delay_seconds)
         return self._hosts[origin]
 
     async def _drain(self) -> None:
@@ -132,6 +185,7 @@ class Crawler:
                 await learn_origin(self, host)
             while host.queue:
                 await self._take(host, host.queue.popleft())
+                self.commit()
         finally:
             host.workers -= 1
             if not host.workers:
@@ -140,13 +194,16 @@ class Crawler:
     async def _take(self, host: Host, task: Task) -> None:
         robots = host.robots
         assert robots is not None
-        if robots.unavailable:
-            return self.books.drop(task.url, robots.unavailable, detail="robots.txt could not be had")
+        if host.closed is not None:
+            why = host.closed
+            return self.books.drop(task.url, why.rule, why.value, why.threshold, why.detail or None)
         if not robots.allows(task.url):
             return self.books.drop(task.url, "robots")
         forbidden_to_ai = robots.forbids_ai(task.url)
         if forbidden_to_ai and self.config.honour_robots_ai:
             return self.books.drop(task.url, "optout_robots_ai")
+        if self.config.honour_ai_txt and host.ai_txt is not None and host.ai_txt.forbids(task.url):
+            return self.books.drop(task.url, "optout_ai_txt")
         if self.requests >= self.limits.max_pages:
             return self.books.drop(task.url, "max_pages", self.requests, self.limits.max_pages)
         self.requests += 1
@@ -155,6 +212,10 @@ class Crawler:
         prior = self.earlier.get(task.canonical)
         answer = await self._fetch(host, task.url, prior)
         self.wire_bytes += answer.wire_bytes
+        host.failures = host.failures + 1 if answer.failure in _BROKEN else 0
+        most = self.limits.max_failures_in_row
+        if host.failures >= most:
+            host.closed = Closed("host_failing", host.failures, most, f"last: {answer.failure}")
         self._judge(host, task, answer, prior, forbidden_to_ai)
         return None
 
@@ -164,12 +225,14 @@ class Crawler:
         for attempt in range(limits.max_retries + 1):
             await host.turn()
             answer = await self.client.get(url, prior.conditions() if prior else None)
+            host.rest(answer.seconds)
             if answer.failure or answer.status not in _BUSY or attempt == limits.max_retries:
                 return answer
             wait = _retry_after(answer.headers.get("retry-after", ""))
             if wait is None:
                 wait = limits.backoff_seconds * 2**attempt
             if wait > limits.max_retry_after_seconds:
+                host.closed = Closed("host_busy", wait, limits.max_retry_after_seconds, f"Retry-After with {answer.status}")
                 return answer
             host.back_off(wait)
         raise AssertionError("unreachable: the last attempt returns")
@@ -206,8 +269,7 @@ class Crawler:
             self._follow(task, answer.payload)
         if kind not in self.config.kinds:
             return self.books.drop(task.url, "content_type", detail=answer.media_type[:80] or "none given")
-        reserved = is_reserved(host.tdm_rules, urlsplit(task.canonical).path)
-        optouts = page_optouts(answer.headers, answer.payload, kind == "page", reserved, forbidden_to_ai)
+        optouts = self._optouts(host, task, answer.headers, answer.payload, kind == "page", forbidden_to_ai)
         digest = payload_digest(answer.payload)
         if self._is_barred(task, optouts, digest):
             return None
@@ -223,12 +285,13 @@ class Crawler:
         )  # fmt: skip
 
     def _unchanged(self, host: Host, task: Task, answer: Answer, prior: Prior, forbidden_to_ai: bool) -> None:
-        """304: the stored page is the page, links and all; its opt-outs too, unless the answer or the host adds some."""
+        """304: the stored page is the page, links and all; headers that the answer has replace the stored (RFC 9111, 3.2)."""
+        head, payload = prior.stored()
         if prior.kind == "page" and task.follow:
-            self._follow(task, prior.payload())
-        reserved = prior.optouts.tdm or is_reserved(host.tdm_rules, urlsplit(task.canonical).path)
-        fresh = page_optouts(answer.headers, b"", False, reserved, forbidden_to_ai)
-        optouts = OptOuts(fresh.robots_ai, fresh.noai or prior.optouts.noai, fresh.tdm)
+            self._follow(task, payload)
+        headers = parse_head(head)[1] | answer.headers
+        optouts = self._optouts(host, task, headers, payload, prior.kind == "page", forbidden_to_ai)
+        optouts = replace(optouts, noai=optouts.noai or prior.optouts.noai)
         if not self._is_barred(task, optouts, prior.digest):
             self._revisit(task, answer, prior, optouts, modified=False)
 
@@ -246,6 +309,14 @@ class Crawler:
             last_modified=answer.headers.get("last-modified") or prior.last_modified,
         )  # fmt: skip
 
+    def _optouts(
+        self, host: Host, task: Task, headers: dict[str, str], payload: bytes, is_page: bool, forbidden_to_ai: bool
+    ) -> OptOuts:
+        path = task.canonical[len(host.origin) :]
+        forbidden = host.ai_txt is not None and host.ai_txt.forbids(task.url)
+        reserved = is_reserved(host.tdm_rules, path)
+        return page_optouts(headers, payload, is_page, reserved, forbidden_to_ai, ai_txt=forbidden, agents=self._agents)
+
     def _is_barred(self, task: Task, optouts: OptOuts, digest: str) -> bool:
         """Whether an opt-out that the recipe honours, or a tombstone, keeps the document out; its fate is then written down."""
         buried = self.tombstones.match(sha256=digest)
@@ -262,6 +333,15 @@ class Crawler:
     def _follow(self, task: Task, payload: bytes) -> None:
         for url, canonical in page_links(payload, task.url):
             self.meet(url, canonical, depth=task.depth + 1)
+
+
+def _count_query(host: Host, canonical: str) -> int:
+    """How many URLs of this path with a query were met, with this one; 0 where it has no query."""
+    head, mark, _ = canonical.partition("?")
+    if not mark:
+        return 0
+    host.queries[head] = host.queries.get(head, 0) + 1
+    return host.queries[head]
 
 
 def _retry_after(value: str) -> float | None:

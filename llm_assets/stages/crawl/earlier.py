@@ -36,13 +36,21 @@ class Prior:
         found = {"If-None-Match": self.etag} if self.etag else {}
         return found | ({"If-Modified-Since": self.last_modified} if self.last_modified else {})
 
-    def payload(self) -> bytes:
-        """The stored payload. Raises ``StoreError`` where the record can't be read."""
-        return read_payload(self.path, self.offset, self.length)
+    def stored(self) -> tuple[bytes, bytes]:
+        """(HTTP head, payload) as stored. Raises ``StoreError`` where the record can't be read."""
+        return read_record(self.path, self.offset, self.length)
 
 
 def read_payload(path: Path, offset: int, length: int) -> bytes:
-    """The payload of one record of our own WARC files: after the WARC header and the HTTP head, before the final CRLFs."""
+    """The payload of one record of our own WARC files. Raises ``StoreError`` where it can't be read."""
+    return read_record(path, offset, length)[1]
+
+
+def read_record(path: Path, offset: int, length: int) -> tuple[bytes, bytes]:
+    """(HTTP head without its empty line, payload) of one record of our own WARC files: between WARC header and final CRLFs.
+
+    Raises ``StoreError`` where the record can't be read.
+    """
     with open(path, "rb") as handle:
         handle.seek(offset)
         packed = handle.read(length)
@@ -50,7 +58,10 @@ def read_payload(path: Path, offset: int, length: int) -> bytes:
         record = zlib.decompress(packed, 31)
     except zlib.error as error:
         raise StoreError(f"{path} at {offset}: the record is damaged ({error}); fetch this crawl again") from error
-    return record.split(b"\r\n\r\n", 2)[2][:-4]
+    parts = record.split(b"\r\n\r\n", 2)
+    if len(parts) < 3:
+        raise StoreError(f"{path} at {offset}: this is no record of a response; fetch this crawl again")
+    return parts[1], parts[2][:-4]
 
 
 class Earlier:
@@ -91,7 +102,7 @@ def _prior(row: dict[str, Any], original: dict[str, Any]) -> Prior:
         original["kind"],
         row["etag"] or "",
         row["last_modified"] or "",
-        OptOuts(row["optout_robots_ai"], row["optout_noai"], row["optout_tdm"]),
+        OptOuts(row["optout_robots_ai"], row["optout_noai"], row["optout_tdm"], bool(row.get("optout_ai_txt"))),
         Path(original["files"]) / original["warc_file"],
         original["offset"],
         original["length"],

@@ -17,7 +17,7 @@ from llm_assets.core.report import Gate, Report
 from llm_assets.stages.crawl.earlier import INDEX_FILE
 from llm_assets.stages.crawl.warc import record_id
 
-_FAILED = ("timeout", "connection", "protocol", "robots_unavailable")
+_FAILED = ("timeout", "connection", "protocol", "robots_unavailable", "host_failing", "host_busy")
 _CUT = ("truncated", "too_large", "corrupt", "encoding")
 _ARTICLE = r"/[a-z]{2}/wiki/[^/]+$"
 

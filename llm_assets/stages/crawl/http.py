@@ -1,34 +1,34 @@
 """A light HTTP/1.1 client over asyncio streams: one request, no redirects, everything bounded.
 
 It keeps the head of the answer as it came (an archive stores that), reuses connections, and never talks to an address that
-``Addresses`` has not passed. Bodies are decoded under the limit of the recipe.
+``Addresses`` has not passed. Bodies are read (``body``) and decoded under the limits of the recipe.
 """
 
 import asyncio
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
+from llm_assets.core.recipe.crawl import RawCrawlConfig
 from llm_assets.stages.crawl.address import Addresses, RefusedAddress
+from llm_assets.stages.crawl.body import MAX_HEAD_BYTES, Pace, ProtocolError, read_body
 from llm_assets.stages.crawl.decode import ACCEPTED, CannotDecode, Limited, decode
 
-MAX_HEAD_BYTES = 65_536
+__all__ = ["Answer", "Client", "Failure", "Pace", "ProtocolError", "parse_head"]
+
+_MAX_INTERIM = 16  # answers of the 1xx kind before the real one
 
 _Origin = tuple[str, str, int]  # scheme, host, port
 Failure = Literal["", "address", "timeout", "connection", "protocol", "too_large", "truncated", "encoding"]
-
-
-class ProtocolError(ValueError):
-    """The answer is not HTTP as we can read it."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """What came back. ``failure`` is empty when the answer is whole; ``payload`` is decoded.
 
-    ``head``: status line and headers as received, without the empty line; ``headers``: lower-case names, the values of
-    repeated ones joined by ", ". ``detail``: one short phrase on a failure.
+    ``head``: status line and headers as received, without the empty line; ``headers``: see ``parse_head``. ``detail``: one
+    short phrase on a failure. ``seconds``: from the request to the last byte.
     """
 
     status: int = 0
@@ -39,6 +39,7 @@ class Answer:
     failure: Failure = ""
     detail: str = ""
     address: str = ""
+    seconds: float = 0.0
 
     @property
     def media_type(self) -> str:
@@ -55,7 +56,11 @@ class _Connection:
 
 
 def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Status and headers. Folded and malformed lines are taken as servers mean them. Raises ``ProtocolError``."""
+    """Status and headers, names in lower case. Raises ``ProtocolError``.
+
+    Folded and malformed lines are taken as servers mean them. Values of a repeated name are joined by ", "; those of
+    ``x-robots-tag`` by a line end, because the agent that such a line names counts to its end only.
+    """
     first, *lines = head.decode("latin-1").split("\r\n") if b"\r\n" in head else head.decode("latin-1").split("\n")
     parts = first.split(None, 2)
     if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit() or not 100 <= int(parts[1]) <= 599:
@@ -69,7 +74,8 @@ def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
         name, colon, value = line.partition(":")
         name = name.strip().lower()
         if colon and name:
-            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+            joint = "\n" if name == "x-robots-tag" else ", "
+            headers[name] = f"{headers[name]}{joint}{value.strip()}" if name in headers else value.strip()
         else:
             name = ""
     return int(parts[1]), headers
@@ -84,25 +90,53 @@ class Client:
     """Connections by (scheme, host, port), kept while servers keep them."""
 
     def __init__(
-        self, addresses: Addresses, user_agent: str, timeout_seconds: float, max_payload_bytes: int, connections: int = 64
+        self,
+        addresses: Addresses,
+        user_agent: str,
+        timeout_seconds: float,
+        max_payload_bytes: int,
+        connections: int = 64,
+        pace: Pace = Pace(),  # noqa: B008 - frozen
     ) -> None:
         self.addresses = addresses
         self.timeout_seconds = timeout_seconds
         self.max_payload_bytes = max_payload_bytes
+        self.pace = pace
         self._fixed = f"User-Agent: {user_agent}\r\nAccept: text/html,application/xhtml+xml,image/*;q=0.9,*/*;q=0.5\r\n"
         self._fixed += f"Accept-Encoding: {ACCEPTED}\r\nConnection: keep-alive\r\n"
         self._idle: dict[_Origin, list[_Connection]] = {}
         self._slots = asyncio.Semaphore(connections)
         self._tls = ssl.create_default_context()
 
+    @classmethod
+    def of(cls, config: RawCrawlConfig, addresses: Addresses) -> "Client":
+        """A client with the limits of the recipe."""
+        limits = config.limits
+        pace = Pace(limits.min_bytes_per_second, limits.slow_after_seconds)
+        return cls(addresses, config.user_agent, limits.timeout_seconds, limits.max_payload_bytes, limits.connections, pace)
+
     async def get(self, url: str, headers: dict[str, str] | None = None, max_bytes: int = 0) -> Answer:
-        """Fetch one URL (ASCII, as ``links.resolve`` gives it). What servers and networks do wrong is a ``failure``."""
-        limit = max_bytes or self.max_payload_bytes
+        """Fetch one URL (ASCII, as ``links.resolve`` gives it). What servers and networks do wrong is a ``failure``.
+
+        ``max_bytes``: another limit than the client's; then what came before the limit is read even where the server said that
+        there would be more.
+        """
+        async with self._slots:
+            started = asyncio.get_running_loop().time()
+            answer = await self._bounded(url, headers or {}, max_bytes)
+        return replace(answer, seconds=asyncio.get_running_loop().time() - started)
+
+    async def _bounded(self, url: str, headers: dict[str, str], max_bytes: int) -> Answer:
+        deadline = asyncio.timeout(self.timeout_seconds)
         try:
-            async with self._slots, asyncio.timeout(self.timeout_seconds):
-                return await self._get(url, headers or {}, limit)
+            async with deadline:
+                end = deadline.when() or 0.0
+                return await self._get(url, headers, max_bytes, deadline)
         except TimeoutError:
-            return Answer(failure="timeout", detail=f"no whole answer within {self.timeout_seconds:g} s")
+            detail = f"no whole answer within {self.timeout_seconds:g} s"
+            if deadline.expired() and (deadline.when() or 0.0) < end:
+                detail = f"after {self.pace.after_seconds:g} s fewer than {self.pace.bytes_per_second:g} bytes a second"
+            return Answer(failure="timeout", detail=detail)
         except RefusedAddress as error:
             return Answer(failure="address", detail=str(error))
         except (ProtocolError, ValueError) as error:
@@ -123,7 +157,7 @@ class Client:
             writer.close()
         await asyncio.gather(*(writer.wait_closed() for writer in kept), return_exceptions=True)
 
-    async def _get(self, url: str, headers: dict[str, str], limit: int) -> Answer:
+    async def _get(self, url: str, headers: dict[str, str], max_bytes: int, deadline: asyncio.Timeout) -> Answer:
         parts, key = urlsplit(url), _key(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -144,7 +178,7 @@ class Client:
             except BaseException:
                 connection.writer.close()
                 raise
-            return await self._answer(key, connection, head, limit)
+            return await self._answer(key, connection, head, max_bytes, deadline)
 
     async def _connection(self, key: _Origin) -> _Connection:
         scheme, host, port = key
@@ -159,10 +193,17 @@ class Client:
         reader, writer = await asyncio.open_connection(address, real_port, limit=MAX_HEAD_BYTES, **tls)  # type: ignore[arg-type]
         return _Connection(reader, writer, address)
 
-    async def _answer(self, key: _Origin, connection: _Connection, head: bytes, limit: int) -> Answer:
+    async def _answer(
+        self, key: _Origin, connection: _Connection, head: bytes, max_bytes: int, deadline: asyncio.Timeout
+    ) -> Answer:
+        limit = max_bytes or self.max_payload_bytes
         try:
             status, headers = parse_head(head)
-            body, whole, reusable = await _body(connection.reader, status, headers, limit)
+            if not max_bytes and status == 200 and (promised := _promised(headers)) > limit:
+                connection.writer.close()
+                detail = f"Content-Length {promised}"[:80]
+                return Answer(status, head, headers, b"", 0, "too_large", detail, connection.address)
+            body, whole, reusable = await read_body(connection.reader, status, headers, limit, self.pace, deadline)
         except BaseException:
             connection.writer.close()
             raise
@@ -184,65 +225,18 @@ class Client:
         return Answer(status, head, headers, payload, len(body), failure, detail, connection.address)
 
 
+def _promised(headers: dict[str, str]) -> int:
+    """The body's length as the server states it; 0 where it does not, or sends chunks."""
+    length = headers.get("content-length", "").partition(",")[0].strip()
+    return int(length[:30]) if length.isdigit() and "chunked" not in headers.get("transfer-encoding", "").lower() else 0
+
+
 async def _head(reader: asyncio.StreamReader) -> bytes:
     try:
-        while True:
+        for _ in range(_MAX_INTERIM):
             head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
             if not head.startswith((b"HTTP/1.1 1", b"HTTP/1.0 1")):  # 100 Continue and kin come before the answer
                 return head
     except asyncio.LimitOverrunError as error:
         raise ProtocolError(f"headers longer than {MAX_HEAD_BYTES} bytes") from error
-
-
-async def _body(reader: asyncio.StreamReader, status: int, headers: dict[str, str], limit: int) -> tuple[bytes, bool, bool]:
-    """(bytes, whole, connection reusable); stops within one read past the limit."""
-    if status in (204, 304):
-        return b"", True, True
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        return await _chunked(reader, limit)
-    length = headers.get("content-length", "").partition(",")[0].strip()
-    if length.isdigit():
-        wanted = int(length)
-        if wanted <= limit:
-            try:
-                return await reader.readexactly(wanted), True, True
-            except asyncio.IncompleteReadError as error:
-                return error.partial, False, False
-        body, _ = await _until(reader, limit)
-        return body, False, False
-    body, ended = await _until(reader, limit)
-    return body, ended, False
-
-
-async def _until(reader: asyncio.StreamReader, limit: int) -> tuple[bytes, bool]:
-    """Read to the end, or to just past the limit: (bytes, whether the end was reached)."""
-    out = bytearray()
-    while len(out) <= limit:
-        part = await reader.read(65_536)
-        if not part:
-            return bytes(out), True
-        out += part
-    return bytes(out), False
-
-
-async def _chunked(reader: asyncio.StreamReader, limit: int) -> tuple[bytes, bool, bool]:
-    out = bytearray()
-    try:
-        while len(out) <= limit:
-            size = int((await reader.readuntil(b"\n")).partition(b";")[0].strip(), 16)
-            if size < 0:
-                raise ProtocolError("a chunk of negative size")
-            if size == 0:
-                while (await reader.readuntil(b"\n")).strip():
-                    pass
-                return bytes(out), True, True
-            if len(out) + size > limit:
-                out += await reader.readexactly(limit + 1 - len(out))
-                break
-            out += await reader.readexactly(size)
-            await reader.readexactly(2)
-    except asyncio.IncompleteReadError as error:
-        return bytes(out + error.partial), False, False
-    except (ValueError, asyncio.LimitOverrunError) as error:
-        raise ProtocolError(f"bad chunk: {str(error)[:60]}") from error
-    return bytes(out), False, False
+    raise ProtocolError(f"{_MAX_INTERIM} interim answers and no real one")

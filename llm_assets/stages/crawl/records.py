@@ -82,11 +82,21 @@ class Books:
                 "optout_robots_ai": optouts.robots_ai,
                 "optout_noai": optouts.noai,
                 "optout_tdm": optouts.tdm,
+                "optout_ai_txt": optouts.ai_txt,
                 "etag": etag or None,
                 "last_modified": last_modified or None,
             }
         )
         self.fate(url, KEEP, doc_id)
+
+    def since(self, indexed: int, told: int) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
+        """The rows of the index and the lines of the ledger after the first ``indexed`` and ``told``."""
+        return self.index[indexed:], self._ledger[told:]
+
+    def restore(self, index: Iterable[dict[str, Any]], ledger: Iterable[tuple[Any, ...]]) -> None:
+        """Take up rows that ``since`` gave to an earlier run."""
+        self.index += index
+        self._ledger += ledger
 
     def write(self, files: Path) -> dict[str, int]:
         """Write ``index.parquet`` (in the order of the records) and ``ledger.parquet``; return the ledger's counts."""

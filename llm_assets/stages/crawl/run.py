@@ -1,11 +1,11 @@
 """``raw_crawl``: one crawl, from the local site, the web, Common Crawl, or files of one's own; its key decides.
 
 A source: what was fetched is what it is. It reads the clock (captures have a time), is never refetched because
-code or recipe changed, and a killed run starts again from nothing, but for downloads from Common Crawl.
+code or recipe changed. A killed crawl of a site goes on where it was (``journal``), one of Common Crawl with the downloads
+it has, one of files starts again.
 """
 
 import asyncio
-import shutil
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from llm_assets.stages.crawl.local import files as local_files
 from llm_assets.stages.crawl.local.files import LocalFile
 from llm_assets.stages.crawl.local.importer import LocalImporter
 from llm_assets.stages.crawl.records import Books, index_counts
+from llm_assets.stages.crawl.resume import begin, clear
 from llm_assets.stages.crawl.site.launch import serving
 from llm_assets.stages.crawl.site.plan import HOSTS
 from llm_assets.stages.crawl.warc import WarcWriter
@@ -43,20 +44,17 @@ def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress
 
     Raises ``InputError`` where the recipe does not name the key and the inbox has no folder of that name.
     """
-    shutil.rmtree(out.files)
-    out.files.mkdir()
-    for path in out.private.iterdir():
-        if path.name != _DOWNLOADS:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
     crawl = out.partition
     if crawl in config.snapshots:
         with serving(config.site, config.snapshots[crawl]) as served:
             pinned = dict.fromkeys(HOSTS, ("127.0.0.1", served.port))
-            report = _fetch(inputs, out, config, progress, [f"http://{host}/" for host in HOSTS], pinned)
+            seeds = [f"http://{host}/" for host in HOSTS]
+            report = _fetch(inputs, out, config, progress, seeds, pinned, config.snapshots[crawl])
         report.metrics.update(articles_shown=served.articles, snapshot=config.snapshots[crawl], credit=embedded.credit())
         return report
     if crawl in config.seeds:
-        return _fetch(inputs, out, config, progress, config.seeds[crawl], {})
+        return _fetch(inputs, out, config, progress, config.seeds[crawl], {}, 0)
+    clear(out, keep=[_DOWNLOADS])
     crawl_id = id_of(config.common_crawl, crawl)
     if crawl_id and (crawl in config.common_crawl.ids or not crawl_folder(inputs, config, crawl).is_dir()):
         return _common_crawl(inputs, out, config, progress, crawl_id)
@@ -152,35 +150,44 @@ def _earlier(inputs: Inputs, out: WorkDir) -> Earlier:
 
 
 def _fetch(
-    inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress, seeds: list[str], pinned: dict[str, Address]
+    inputs: Inputs,
+    out: WorkDir,
+    config: RawCrawlConfig,
+    progress: Progress,
+    seeds: list[str],
+    pinned: dict[str, Address],
+    snapshot: int,
 ) -> Report:
-    started, created = time.perf_counter(), datetime.now(UTC)
-    writer = WarcWriter(out.files, config.warc_bytes, warc_info(config.user_agent), created)
-    books = Books(out.partition, config.source_kinds, config.crawl_kinds.get(out.partition, ""))
+    """Crawl from the seeds, or go on with what a killed run left. ``snapshot``: of the local site, 0 for the web."""
+    started = time.perf_counter()
+    begun = begin(inputs, out, config, progress, seeds, snapshot, warc_info(config.user_agent))
     addresses = Addresses(config.allow_private_hosts, pinned)
-    limits = config.limits
-    client = Client(addresses, config.user_agent, limits.timeout_seconds, limits.max_payload_bytes, limits.connections)
     crawler = Crawler(
         config,
-        client,
-        writer,
-        books,
+        Client.of(config, addresses),
+        begun.writer,
+        begun.books,
         earlier=_earlier(inputs, out),
         tombstones=Tombstones.given(inputs),
         progress=progress,
         robots_folder=out.files / "robots",
         unhurried=frozenset(pinned),
+        journal=begun.journal,
     )
+    before = begun.state.requests if begun.state else 0
+    if begun.state:
+        crawler.restore(begun.state)
     try:
         asyncio.run(crawler.crawl(seeds))
     finally:
-        writer.close()
+        begun.writer.close()
+        begun.journal.close()
     seconds = time.perf_counter() - started
     progress.update(crawler.requests, crawler.requests, "pages")
-    report = finish(out.files, books, writer)
-    report.counts["requests"] = crawler.requests
-    report.counts["bytes_on_the_wire"] = crawler.wire_bytes
-    report.metrics.update(crawl_seconds=round(seconds, 3), requests_per_second=round(crawler.requests / seconds, 1))
+    report = finish(out.files, begun.books, begun.writer)
+    report.counts.update(requests=crawler.requests, requests_before_resume=before, bytes_on_the_wire=crawler.wire_bytes)
+    rate = (crawler.requests - before) / seconds
+    report.metrics.update(crawl_seconds=round(seconds, 3), requests_per_second=round(rate, 1))
     return report
 
 
@@ -211,7 +218,7 @@ def finish(files: Path, books: Books, writer: WarcWriter) -> Report:
         hosts[host] = hosts.get(host, 0) + 1
     counts["warc_files"] = writer.parts
     counts["warc_bytes"] = sum(path.stat().st_size for path in (files / "warc").iterdir())
-    for flag in ("robots_ai", "noai", "tdm"):
+    for flag in ("robots_ai", "noai", "tdm", "ai_txt"):
         counts[f"flagged_optout_{flag}"] = sum(row[f"optout_{flag}"] for row in books.index)
     largest = sorted(hosts.items(), key=lambda item: (-item[1], item[0]))[:20]
     report = Report(counts)

@@ -6,12 +6,14 @@ for the record and for the index, and every reader gets the page without decodin
 """
 
 import hashlib
+import os
 import uuid
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from llm_assets.core.documents import payload_digest
 
@@ -72,9 +74,34 @@ class WarcWriter:
         self.created = created
         self.parts = 0
         self._handle: BinaryIO | None = None
+        self._at = 0
         self._name = ""
         self._info_id = ""
         (files / "warc").mkdir(parents=True, exist_ok=True)
+
+    def go_on(self, ends: Mapping[str, int]) -> None:
+        """Continue what a killed run left: ``ends`` is, for each file with a known record, where its last one ends.
+
+        What stands behind that, half a record or a whole one, is cut off; files without a known record are removed. Raises
+        ``OSError`` where a known file is missing.
+        """
+        for path in (self.files / "warc").iterdir():
+            if f"warc/{path.name}" not in ends:
+                path.unlink()
+        for name, end in ends.items():
+            os.truncate(self.files / name, end)
+        self.parts = len(ends)
+        if ends:
+            self._open(max(ends), "ab", ends[max(ends)])
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system: it outlives this process."""
+        if self._handle is not None:
+            self._handle.flush()
+
+    def duplicate(self) -> int | None:
+        """A descriptor of the file that is open, for the caller to sync and close; None before the first record."""
+        return None if self._handle is None else os.dup(self._handle.fileno())
 
     def response(self, doc_id: str, url: str, fetched_at: datetime, head: bytes, payload: bytes, address: str = "") -> Place:
         """A response with its decoded payload. ``head`` as received, without the empty line."""
@@ -119,7 +146,7 @@ class WarcWriter:
     def _record(
         self, kind: str, doc_id: str, url: str, moment: datetime, fields: dict[str, str], block: bytes, address: str
     ) -> Place:
-        if self._handle is None or self._handle.tell() >= self.max_bytes:
+        if self._handle is None or self._at >= self.max_bytes:
             self._rotate()
         assert self._handle is not None
         headers = {
@@ -132,17 +159,18 @@ class WarcWriter:
             **fields,
             "WARC-Block-Digest": payload_digest(block),
         }
-        offset = self._handle.tell()
-        self._handle.write(_member(headers, block))
-        return Place(self._name, offset, self._handle.tell() - offset)
+        member, offset = _member(headers, block), self._at
+        self._handle.write(member)
+        self._at += len(member)
+        return Place(self._name, offset, len(member))
 
     def _rotate(self) -> None:
         if self._handle is not None:
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
             self._handle.close()
-        self._name = f"warc/part-{self.parts:05d}.warc.gz"
-        self._handle = open(self.files / self._name, "wb")  # noqa: SIM115 - closed by rotation or close()
-        name = hashlib.blake2b(f"{warc_date(self.created)} {self._name}".encode(), digest_size=16).hexdigest()
-        self._info_id = record_id(name)
+        self._open(f"warc/part-{self.parts:05d}.warc.gz", "wb", 0)
+        assert self._handle is not None
         block = "".join(f"{key}: {value}\r\n" for key, value in self.info.items()).encode()
         headers = {
             "WARC-Type": "warcinfo",
@@ -151,8 +179,14 @@ class WarcWriter:
             "WARC-Filename": self._name.rpartition("/")[2],
             "Content-Type": "application/warc-fields",
         }
-        self._handle.write(_member(headers, block))
+        self._at += self._handle.write(_member(headers, block))
         self.parts += 1
+
+    def _open(self, name: str, mode: str, at: int) -> None:
+        self._name, self._at = name, at
+        self._handle = cast(BinaryIO, open(self.files / name, mode))  # noqa: SIM115 - closed by rotation or close()
+        created = f"{warc_date(self.created)} {name}".encode()
+        self._info_id = record_id(hashlib.blake2b(created, digest_size=16).hexdigest())
 
 
 def _member(headers: dict[str, str], block: bytes) -> bytes:

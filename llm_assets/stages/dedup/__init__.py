@@ -1,5 +1,6 @@
 """Duplicates within a crawl and against all older ones, exact and near; and evaluation text that must not be trained on."""
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -16,7 +17,7 @@ SPECS: tuple[AssetSpec, ...] = (
             "decontaminated",
             "repeated_lines",
             "index_complete",
-            "documents_table",
+            *suites.names("deduped_shards"),
         ),
         inputs=(
             Input("cleaned_corpus", "same"),

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from llm_assets.core import suites
 from llm_assets.core.artefact import Inputs
-from llm_assets.core.expectations import check
+from llm_assets.core.documents import CLEANED
 from llm_assets.core.ledger import LEDGER_FILE, counts_add_up, ledger_counts
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Gate, Report
@@ -22,13 +23,14 @@ from llm_assets.stages.dedup.index import FOLDER, doc_id_strings
 from llm_assets.stages.dedup.run import CONTAMINATED, EXACT_DUPLICATE, NEAR_DUPLICATE, clusters, fates
 
 Shingles = set[tuple[int, ...]]
+_COLUMNS = ["doc_id", "url", "lang", "lang_score", "n_words", "n_bytes", "text"]
 
 
 def gates(inputs: Inputs, files: Path, config: DedupedShardsConfig, report: Report) -> list[Gate]:
     """All of ``gate_names``, in that order."""
     ledger = pl.read_parquet(files / LEDGER_FILE)
     crawl = ledger["crawl"][0] if ledger.height else ""
-    kept = pl.concat([pl.read_parquet(shard, columns=["doc_id", "lang", "n_bytes", "text"]) for shard in _shards(files)])
+    kept = pl.concat([pl.read_parquet(shard, columns=_COLUMNS) for shard in _shards(files)])
     return [
         _counts(inputs, ledger, kept),
         _rows(ledger, config),
@@ -38,18 +40,7 @@ def gates(inputs: Inputs, files: Path, config: DedupedShardsConfig, report: Repo
         _decontaminated(inputs, ledger, kept, config),
         _lines(inputs, files, kept, config),
         _index(files, kept),
-        check(
-            "documents_table",
-            kept.select("doc_id", "lang", "n_bytes"),
-            [
-                ("expect_column_values_to_not_be_null", {"column": "doc_id"}),
-                ("expect_column_values_to_be_unique", {"column": "doc_id"}),
-                ("expect_column_values_to_match_regex", {"column": "doc_id", "regex": "^[0-9a-f]{32}$"}),
-                ("expect_column_values_to_not_be_null", {"column": "lang"}),
-                ("expect_column_values_to_not_be_null", {"column": "n_bytes"}),
-                ("expect_column_values_to_be_between", {"column": "n_bytes", "min_value": 0}),
-            ],
-        ),
+        *suites.check("deduped_shards", files, suites.measured(kept, pl.col("n_words")), config, CLEANED, _shards(files)),
     ]
 
 

@@ -11,7 +11,7 @@ from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Gate, Report
 
 # Drops that are the page's own fate, not the extractor's.
-_NOT_OURS = ("optout_robots_ai", "optout_noai", "optout_tdm", "truncated", "http_status", "extract_media_type")
+_NOT_OURS = ("optout_robots_ai", "optout_noai", "optout_tdm", "optout_ai_txt", "truncated", "http_status", "extract_media_type")
 _DEATHS = ("extract_crash", "extract_timeout", "extract_memory")
 
 
@@ -83,7 +83,8 @@ def _ledger_fits(ledger: pl.DataFrame, texts: pl.DataFrame, index: pl.DataFrame)
 
 
 def _optouts(texts: pl.DataFrame, index: pl.DataFrame, config: ExtractedPagesConfig) -> Gate:
-    flags = [pl.col(f"optout_{signal}") for signal in config.honour_optouts]
+    asked = {f"optout_{signal}" for signal in config.honour_optouts}
+    flags = [pl.col(name) for name in index.columns if name in asked]
     reserved = index.filter(pl.any_horizontal(flags)) if flags else index.clear()
     found = texts.join(reserved, on="doc_id", how="semi")
     message = f"{found.height} texts are of pages that opted out ({', '.join(config.honour_optouts) or 'no signal'} honoured)"

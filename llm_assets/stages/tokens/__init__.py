@@ -3,6 +3,7 @@
 Order of a training's data is no artefact: it is a function of (seed, step, mix), in ``llm_assets.lm.data``.
 """
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -26,7 +27,7 @@ SPECS: tuple[AssetSpec, ...] = (
             "text_round_trips",
             "bytes_per_token",
             "counts_add_up",
-            "documents_table",
+            *suites.names("tokenized_dataset"),
         ),
         inputs=(Input("tokenizer"), Input("deduped_shards", "same")),
         code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),

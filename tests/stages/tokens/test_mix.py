@@ -125,7 +125,9 @@ def test_source_kinds_weigh_and_leave_out(crawls, tmp_path):
         frame = pl.read_parquet(path).with_columns(source_kind=pl.lit(("forum", "book")[place]))
         frame.write_parquet(path)
         marked.append(copy)
-    config = CONFIG.model_copy(update={"languages": {"en": 1.0}, "source_kinds": {"forum": 2.0, "book": 0.0}, "share_tolerance": 0.15})
+    config = CONFIG.model_copy(
+        update={"languages": {"en": 1.0}, "source_kinds": {"forum": 2.0, "book": 0.0}, "share_tolerance": 0.15}
+    )
     given = inputs((survivors, marked))
     out = WorkDir.at(tmp_path / "mix")
     report = mix.run(given, out, config, Silent())
