@@ -17,7 +17,7 @@ import polars as pl
 from llm_assets.core.documents import CLEANED, canonical_url, doc_id, payload_digest
 from llm_assets.core.embedded import articles
 
-EXACT, NEAR = 0.03, 0.12  # shares of the texts that are copies, or copies with up to 6 % of the words changed
+EXACT, NEAR = 0.03, 0.12  # shares of the texts that are copies, or copies with up to 3 % of the words changed
 SHARD = 1_000
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ def texts(count: int, seed: int, parts: int = 1) -> Iterator[str]:
             words = recent[rng.integers(len(recent))]
             if kind >= EXACT:
                 words = words.copy()
-                changed = rng.random(words.size) < rng.random() * 0.06
+                changed = rng.random(words.size) < rng.random() * 0.03
                 words[changed] = rng.integers(vocabulary.size, size=int(changed.sum()))
         else:
             words = np.concatenate([_mixed(known, rng) for _ in range(parts)])

@@ -77,7 +77,7 @@ def _removal(inputs: Inputs, files: Path, ledger: pl.DataFrame, crawl: str, conf
     columns = ["doc_id", "host", "lang", "source_kind"]
     came = [pl.read_parquet(shard, columns=columns) for shard in inputs.one("cleaned_corpus").shards()]
     sources = pl.concat([pl.DataFrame(schema=removal.SOURCES), *(part.rename({"lang": "language"}) for part in came)])
-    now = removal.count(sources, fates(ledger, crawl))
+    now = removal.count(sources.join(fates(ledger, crawl), on="doc_id"))
     if not now.equals(pl.read_parquet(files / removal.TABLE)):
         return Gate("removal_rate", False, f"{removal.TABLE} does not say what the ledger says; build this crawl again")
     found = removal.losses(now, removal.earlier(inputs.many("deduped_shards")), crawl, config)

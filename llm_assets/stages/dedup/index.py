@@ -12,7 +12,7 @@ A reader maps one crawl's band at a time and lets go of it, so it holds as littl
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 FOLDER = "index"
 _FORMAT = 2
 _ARRAYS = ("doc_ids", "urls", "url_rows", "exact", "shingles", "shingle_ends", "band_keys", "band_rows")
-_BLOCK = 1 << 16  # texts whose shingles are copied at a time
+_BLOCK = 1 << 14  # texts whose shingles are copied at a time
 
 
 def url_hashes(urls: Iterable[str]) -> Array:
@@ -82,8 +82,8 @@ class IndexWriter:
         by_value = np.lexsort((pairs[:, 1], pairs[:, 0]))
         self.save(name, np.stack([pairs[by_value, 0], pairs[by_value, 1], by_value.astype(np.uint64)]))
 
-    def shingles(self, shingles: Array, starts: Array, ends: Array) -> None:
-        """The sets ``starts[i]``:``ends[i]`` one after another."""
+    def shingles(self, shingles: Array, starts: Array, ends: Array, let_go: Callable[[], None]) -> None:
+        """The sets ``starts[i]``:``ends[i]`` one after another; ``let_go`` is called whenever some were read."""
         lengths = ends - starts
         self.save("shingle_ends", np.cumsum(lengths))
         with open(self._folder / "shingles.npy", "wb") as file:
@@ -93,6 +93,7 @@ class IndexWriter:
                 stops = np.cumsum(sizes)
                 place = np.arange(int(sizes.sum())) + np.repeat(piece - (stops - sizes), sizes)
                 shingles[place].tofile(file)
+                let_go()
 
     def bands(self, keys: Iterable[Array], rows: Array, bands: int) -> None:
         """``keys``: for each band those (m,) of the texts in ``rows`` (m,)."""

@@ -55,6 +55,7 @@ def judge(texts: Texts, older: list[OlderIndex], suite: Suite, config: DedupedSh
     join = Join(texts, wanted, older, config, private)
     _similar_in_older(texts, older, join, verdicts, config)
     _within(texts, join, verdicts, config)
+    texts.let_go()
     return verdicts
 
 

@@ -39,11 +39,11 @@ def registered_domain(host: str) -> str:
     return _suffixes()(host).top_domain_under_public_suffix or host
 
 
-def count(sources: pl.DataFrame, fates: pl.DataFrame) -> pl.DataFrame:
-    """The table: ``sources`` has SOURCES, ``fates`` a row a document with doc_id, ``near``, ``own_copies``, … as bools."""
-    hosts = sources["host"].unique()
+def count(documents: pl.DataFrame) -> pl.DataFrame:
+    """The table, from a row a document: ``host``, ``language``, ``source_kind``, and ``near``, ``own_copies``, … as bools."""
+    hosts = documents["host"].unique()
     domains = hosts.map_elements(registered_domain, return_dtype=pl.String)
-    joined = sources.join(fates, on="doc_id").join(pl.DataFrame({"host": hosts, "domain": domains}), on="host", how="left")
+    joined = documents.join(pl.DataFrame({"host": hosts, "domain": domains}), on="host", how="left")
     sums = [pl.col(name).sum().cast(pl.Int64) for name in SCHEMA.names()[3:]]
     tables = [
         joined.group_by(pl.col(kind).fill_null("").alias("source"))

@@ -54,7 +54,7 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     changed, sources = _write_shards(shards, texts, kept, repeated, config, out.files)
     ledger = _ledger(sources, texts, verdicts, replaced, changed, older, suite, config, out.partition)
     counts = write_ledger(out.files, ledger)
-    shares = removal.count(sources, fates(ledger, out.partition))
+    shares = removal.count(pl.concat([sources, fates(ledger, out.partition).drop("doc_id")], how="horizontal"))
     shares.write_parquet(out.files / removal.TABLE, compression="zstd")
     report = _report(ledger, counts, shares, replaced, older, texts, out.files)
     _count_lines(report, changed, repeated)
@@ -68,7 +68,7 @@ def _write_index(files: Path, texts: Texts, kept: Array, repeated: lines.Repeate
     writer.save("urls", texts.urls[kept, 0])
     writer.sorted_pairs("url_rows", texts.urls[kept])
     writer.sorted_pairs("exact", texts.exact[kept])
-    writer.shingles(texts.shingles, texts.starts[kept], texts.ends[kept])
+    writer.shingles(texts.shingles, texts.starts[kept], texts.ends[kept], texts.let_go)
     rows = np.flatnonzero(texts.ends[kept] > texts.starts[kept])  # texts without a shingle have no band
     writer.bands((texts.keys(band)[kept[rows]] for band in range(config.bands)), rows, config.bands)
     if repeated is not None:

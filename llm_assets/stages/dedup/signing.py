@@ -4,6 +4,7 @@ In memory a text takes some 100 bytes, however long it is; its shingles (4 bytes
 spilled to two files in the work folder, from which the later passes read what they need.
 """
 
+import mmap
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -66,6 +67,12 @@ class Texts:
         """The same texts in another order."""
         columns = ("row", "doc_ids", "urls", "fetched", "exact", "starts", "ends", "overlap", "item")
         return replace(self, **{name: getattr(self, name)[order] for name in columns})
+
+    def let_go(self) -> None:
+        """Give the pages of the shingle file that were looked at back to the system; they are read again when needed."""
+        mapping = getattr(self.shingles, "_mmap", None)
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
 
     def keys(self, band: int) -> Array:
         """Keys of one band in this order: (n,) uint64."""
