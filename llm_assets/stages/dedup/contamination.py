@@ -17,7 +17,8 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup import kernels
-from llm_assets.stages.dedup.fingerprints import EvalRuns, Runs, encoded, exact_hashes, normalise, word_hashes
+from llm_assets.stages.dedup.fingerprints import EvalRuns, Runs, exact_hashes, word_hashes
+from llm_assets.stages.dedup.plain import encoded, normalise
 
 
 @dataclass(frozen=True)

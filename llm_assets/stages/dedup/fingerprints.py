@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup import kernels
+from llm_assets.stages.dedup.plain import encoded, normalised
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +57,11 @@ class Runs:
     hashes: Array  # (runs,) uint64, sorted
     items: Array  # (runs,) int32
 
+    @cached_property
+    def maybe(self) -> Array:
+        """The sieve before the table."""
+        return kernels.sieve(self.hashes)
+
 
 @dataclass(frozen=True)
 class EvalRuns:
@@ -68,40 +75,27 @@ class EvalRuns:
         """
         count, item = np.zeros(ends.size, np.int32), np.full(ends.size, -1, np.int32)
         for table in self.tables:
-            runs, run_ends = kernels.windows(words, ends, table.width)
-            kernels.count_common(runs, run_ends, table.hashes, table.items, count, item)
+            kernels.count_common(words, ends, table.width, table.hashes, table.items, table.maybe, count, item)
         return count, item
 
 
-def normalise(texts: pl.Series) -> pl.Series:
-    """What two texts must share to be exact copies: NFKC, lower case, runs of white space as one space."""
-    return texts.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
-
-
-def encoded(texts: pl.Series) -> tuple[bytes, Array]:
-    """Texts as UTF-8, one after another, and where each ends (n,) int64."""
-    ends = np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
-    return "".join(texts.to_list()).encode(), ends
-
-
-def exact_hashes(data: bytes, ends: Array) -> Array:
+def exact_hashes(data: Array, ends: Array) -> Array:
     """BLAKE2b-128 of each text: (n, 2) uint64."""
-    view = memoryview(data)
+    view = data.data
     digests = (hashlib.blake2b(view[start:end], digest_size=16).digest() for start, end in pairwise([0, *ends.tolist()]))
     return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).astype(np.uint64)
 
 
 def word_hashes(normalised: Sequence[str]) -> tuple[Array, Array]:
     """Hashes of the words of texts, and where each text's words end."""
-    data, ends = encoded(pl.Series(normalised, dtype=pl.String))
-    hashes, stops = kernels.words(np.frombuffer(data, np.uint8), ends)
+    hashes, stops = kernels.words(*encoded(pl.Series(normalised, dtype=pl.String)))
     return hashes, stops
 
 
 def fingerprint(texts: pl.Series, config: DedupedShardsConfig, functions: HashFunctions, runs: EvalRuns) -> Fingerprints:
     """Fingerprints of texts, each by itself: it does not matter which texts are given together."""
-    data, text_ends = encoded(normalise(texts))
-    words, ends = kernels.words(np.frombuffer(data, np.uint8), text_ends)
+    data, text_ends = normalised(texts)
+    words, ends = kernels.words(data, text_ends)
     shingles, set_ends = shingle_sets(words, ends, config.shingle_words)
     keys = kernels.band_keys(shingles, set_ends, functions.multipliers, functions.offsets, functions.bands)
     return Fingerprints(exact_hashes(data, text_ends), shingles, set_ends, keys, *runs.find(words, ends))
@@ -109,10 +103,7 @@ def fingerprint(texts: pl.Series, config: DedupedShardsConfig, functions: HashFu
 
 def shingle_sets(hashes: Array, ends: Array, width: int) -> tuple[Array, Array]:
     """The sets of ``width``-word shingles of texts, as sorted 32-bit hashes, and where each set ends."""
-    found, stops = kernels.windows(hashes, ends, width)
-    text = np.repeat(np.arange(ends.size, dtype=np.uint64), np.diff(stops, prepend=0))
-    distinct = (text << np.uint64(32)) | (found >> np.uint64(32))
-    distinct.sort()  # numpy's sort is vectorised, np.unique would hash: ten times as long
-    distinct = distinct[np.concatenate([np.ones(min(1, distinct.size), bool), distinct[1:] != distinct[:-1]])]
-    set_ends = np.searchsorted(distinct >> np.uint64(32), np.arange(ends.size, dtype=np.uint64), side="right")
-    return (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32), set_ends.astype(np.int64)
+    tagged = kernels.tagged(*kernels.windows(hashes, ends, width))
+    tagged.sort()  # numpy's sort is vectorised
+    found, set_ends = kernels.distinct(tagged, ends.size)
+    return found, set_ends

@@ -18,8 +18,9 @@ from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Gate, Report
 from llm_assets.stages.dedup import lines, removal
 from llm_assets.stages.dedup.contamination import load_suite
-from llm_assets.stages.dedup.fingerprints import normalise, word_hashes
+from llm_assets.stages.dedup.fingerprints import word_hashes
 from llm_assets.stages.dedup.index import FOLDER, doc_id_strings
+from llm_assets.stages.dedup.plain import normalise
 from llm_assets.stages.dedup.run import CONTAMINATED, EXACT_DUPLICATE, NEAR_DUPLICATE, clusters, fates
 
 Shingles = set[tuple[int, ...]]

@@ -34,7 +34,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class Buckets:
-    """The band keys that two or more texts of this crawl share; see ``kernels.settle``."""
+    """The band keys that two or more texts of this crawl share; see ``compare_kernels.settle``."""
 
     offsets: Array  # (n + 1,) int64
     buckets: Array  # (entries,) int32

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
-from llm_assets.stages.dedup import kernels
+from llm_assets.stages.dedup import compare_kernels
+from llm_assets.stages.dedup.compare_kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.contamination import Suite
 from llm_assets.stages.dedup.index import OlderIndex, doc_id_strings
 from llm_assets.stages.dedup.join import Join
-from llm_assets.stages.dedup.kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.signing import Texts
 
 Array = npt.NDArray[Any]
@@ -87,7 +87,7 @@ def _similar_in_older(
         if hits is None:
             continue
         partner = np.full(texts.size, -1, np.int64)
-        kernels.against_older(
+        compare_kernels.against_older(
             hits.texts,
             hits.first,
             hits.last,
@@ -109,7 +109,7 @@ def _similar_in_older(
 
 def _within(texts: Texts, join: Join, verdicts: Verdicts, config: DedupedShardsConfig) -> None:
     partner = np.full(texts.size, -1, np.int64)
-    kernels.settle(
+    compare_kernels.settle(
         join.buckets.offsets,
         join.buckets.buckets,
         join.buckets.begins,

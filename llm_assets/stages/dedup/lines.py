@@ -18,9 +18,10 @@ import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.recipe.corpus import RepeatedLines
-from llm_assets.stages.dedup import kernels
-from llm_assets.stages.dedup.fingerprints import normalise, word_hashes
+from llm_assets.stages.dedup import kernels, line_kernels
+from llm_assets.stages.dedup.fingerprints import word_hashes
 from llm_assets.stages.dedup.index import OlderIndex, url_hashes
+from llm_assets.stages.dedup.plain import normalise
 from llm_assets.stages.dedup.signing import Texts
 
 Array = npt.NDArray[Any]
@@ -58,7 +59,7 @@ def split(texts: pl.Series, hosts: pl.Series, config: RepeatedLines) -> pl.DataF
     return frame.select(
         "text",
         "line",
-        hash=pl.Series(kernels.line_hashes(words, ends, scopes)),
+        hash=pl.Series(line_kernels.line_hashes(words, ends, scopes)),
         eligible=pl.Series(np.diff(ends, prepend=0) >= config.min_words) & ~pl.col("code"),
     )
 
@@ -76,7 +77,7 @@ def find(
         distinct, numbers = np.unique(lines, return_inverse=True)
         known, known_ends = _known(distinct, older, config.max_pages)
         pages = texts.urls[:, 0].copy()
-        flagged, fresh = kernels.repeats(numbers, owners, pages, known, known_ends, config.max_pages)
+        flagged, fresh = line_kernels.repeats(numbers, owners, pages, known, known_ends, config.max_pages)
         found.append(np.stack([owners[flagged].astype(np.uint64), lines[flagged]]))
         mine = np.stack([lines[fresh], pages[owners[fresh]]])
         pairs.append(mine[:, np.lexsort((mine[1], mine[0]))])

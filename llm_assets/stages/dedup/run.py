@@ -22,10 +22,10 @@ from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Report
 from llm_assets.core.shards import shard_name, write_shard
 from llm_assets.stages.dedup import lines, removal
+from llm_assets.stages.dedup.compare_kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.contamination import Suite, load_suite
 from llm_assets.stages.dedup.index import IndexWriter, OlderIndex
 from llm_assets.stages.dedup.judge import THIS_CRAWL, Verdicts, judge, related, superseded
-from llm_assets.stages.dedup.kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.order import judging_order
 from llm_assets.stages.dedup.signing import Texts, sign
 

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
-from llm_assets.stages.dedup import kernels
-from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint, normalise, shingle_sets, word_hashes
+from llm_assets.stages.dedup import compare_kernels, kernels
+from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint, shingle_sets, word_hashes
+from llm_assets.stages.dedup.plain import normalise
 from llm_assets.stages.dedup.signing import sign
 from tests.support import corpus
 
@@ -75,12 +76,12 @@ def test_jaccard_is_that_of_plain_python_sets(texts, width):
     for one, a in zip(mine, sets, strict=True):
         for other, b in zip(mine, sets, strict=True):
             wanted = len(a & b) / len(a | b) if a and b else -1.0
-            assert kernels.jaccard(one, other, 0.0) == wanted
+            assert compare_kernels.jaccard(one, other, 0.0) == wanted
 
 
 def test_sizes_alone_can_rule_a_pair_out():
-    assert kernels.jaccard(np.arange(7, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == -1.0
-    assert kernels.jaccard(np.arange(8, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == 0.8
+    assert compare_kernels.jaccard(np.arange(7, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == -1.0
+    assert compare_kernels.jaccard(np.arange(8, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == 0.8
 
 
 def interpreted(kernel, *arguments):
@@ -101,11 +102,20 @@ def test_the_compiled_code_does_what_the_python_says():
             assert np.array_equal(compiled, plain)
     shingles, set_ends = shingle_sets(hashes, stops, 2)
     functions = HashFunctions.of(DedupedShardsConfig(bands=4, rows=2))
+    for kernel, given_ in ((kernels.tagged, (found[0], found[1])), (kernels.distinct, (np.sort(kernels.tagged(*found)), 5))):
+        assert np.array_equal(np.hstack(kernel(*given_)), np.hstack(interpreted(kernel, *given_)))
     arguments = shingles, set_ends, functions.multipliers, functions.offsets, 4
     assert np.array_equal(kernels.band_keys(*arguments), interpreted(kernels.band_keys, *arguments))
-    assert interpreted(kernels.jaccard, shingles[:5], shingles[3:8], 0.1) == kernels.jaccard(shingles[:5], shingles[3:8], 0.1)
+    assert interpreted(compare_kernels.jaccard, shingles[:5], shingles[3:8], 0.1) == compare_kernels.jaccard(
+        shingles[:5], shingles[3:8], 0.1
+    )
     assert all(interpreted(kernels._kind, ord(c)) == kernels._kind(ord(c)) for c in "aA0 é×ªภမ★。漢豈𠀀\u0300👍")
-    assert interpreted(kernels._mix, np.uint64(7)) == kernels._mix(np.uint64(7))
+    assert interpreted(kernels.mix, np.uint64(7)) == kernels.mix(np.uint64(7))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
 
 
 def test_greedy_passes_do_what_the_python_says(rng):
@@ -121,14 +131,14 @@ def test_greedy_passes_do_what_the_python_says(rng):
 
     def settle(call):
         best, fate, partner = np.zeros(n), np.zeros(n, np.int8), np.full(n, -1)
-        fate[3] = kernels.SET_ASIDE
+        fate[3] = compare_kernels.SET_ASIDE
         buckets = numbers.ravel().astype(np.int32)
         call(offsets, buckets, begins, room, shingles, starts, ends, urls, twins, 0.5, best, fate, partner)
         return np.stack([best, fate, partner])
 
-    found = settle(kernels.settle)
-    assert np.array_equal(found, settle(lambda *arguments: interpreted(kernels.settle, *arguments)))
-    assert set(found[1]) == {kernels.KEPT, kernels.EXACT, kernels.NEAR, kernels.SET_ASIDE}
+    found = settle(compare_kernels.settle)
+    assert np.array_equal(found, settle(lambda *arguments: interpreted(compare_kernels.settle, *arguments)))
+    assert set(found[1]) == {compare_kernels.KEPT, compare_kernels.EXACT, compare_kernels.NEAR, compare_kernels.SET_ASIDE}
 
     def older(call):
         best, partner = np.zeros(n), np.full(n, -1)
@@ -137,8 +147,8 @@ def test_greedy_passes_do_what_the_python_says(rng):
 
     texts, first = np.sort(rng.integers(0, n, 2 * n)), rng.integers(0, n - 4, 2 * n)
     rows = rng.permutation(n).astype(np.uint32)
-    found = older(kernels.against_older)
-    assert np.array_equal(found, older(lambda *arguments: interpreted(kernels.against_older, *arguments)))
+    found = older(compare_kernels.against_older)
+    assert np.array_equal(found, older(lambda *arguments: interpreted(compare_kernels.against_older, *arguments)))
     assert (found[0] > 0).any()
 
 
@@ -167,24 +177,29 @@ def test_pairs_with_equal_upper_halves_are_told_apart(pairs, data):
 
 
 def test_common_runs_are_counted_and_the_first_is_named(rng):
-    table = np.unique(rng.integers(0, 2**63, 500).astype(np.uint64))
-    items = rng.integers(0, 9, table.size).astype(np.int32)
-    runs = np.concatenate([rng.choice(table, 30), rng.integers(0, 2**63, 300).astype(np.uint64)])
-    rng.shuffle(runs)
-    ends = np.array([100, 100, 330])
-    count, item = np.zeros(3, np.int32), np.full(3, -1, np.int32)
-    kernels.count_common(runs, ends, table, items, count, item)
-    again, named = np.zeros(3, np.int32), np.full(3, -1, np.int32)
-    interpreted(kernels.count_common, runs, ends, table, items, again, named)
-    hits = np.isin(runs, table)
-    assert count.tolist() == [hits[:100].sum(), 0, hits[100:].sum()] == again.tolist()
-    assert item[0] == items[np.searchsorted(table, runs[:100][hits[:100]][0])] and item[1] == -1
-    assert item.tolist() == named.tolist()
+    words = rng.integers(0, 2**63, 60).astype(np.uint64)
+    ends = np.array([30, 30, 60])
+    runs, _ = kernels.windows(words, ends, 4)
+    table = np.sort(np.concatenate([runs[[3, 9, 40]], rng.integers(0, 2**63, 500).astype(np.uint64)]))
+    items = np.arange(table.size, dtype=np.int32)
+    found = []
+    for call in (
+        lambda *arguments: kernels.count_common(*arguments),
+        lambda *arguments: interpreted(kernels.count_common, *arguments),
+    ):
+        count, item = np.zeros(3, np.int32), np.full(3, -1, np.int32)
+        call(words, ends, 4, table, items, kernels.sieve(table), count, item)
+        found.append((count.tolist(), item.tolist()))
+    assert found[0] == found[1] == ([2, 0, 1], [np.searchsorted(table, runs[3]), -1, np.searchsorted(table, runs[40])])
+    assert np.array_equal(kernels.sieve(table), interpreted(kernels.sieve, table))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(5)
+def test_equal_runs_have_equal_hashes_wherever_they_stand(rng):
+    words = rng.integers(0, 50, 300).astype(np.uint64)
+    found, stops = kernels.windows(words, np.array([100, 102, 300]), 3)
+    assert stops.tolist() == [98, 98, 294]
+    plain = [tuple(words[at : at + 3]) for start, end in ((0, 100), (102, 300)) for at in range(start, end - 2)]
+    assert len(set(found.tolist())) == len(set(plain)) and len(set(zip(found.tolist(), plain, strict=True))) == len(set(plain))
 
 
 def test_threads_and_chunks_leave_no_trace(monkeypatch, tmp_path):
