@@ -86,14 +86,15 @@ def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letter
 
 @app.command()
 def explain(
-    what: Annotated[str, typer.Argument(help="A URL or a document id")],
+    what: Annotated[str, typer.Argument(help="A URL, a document id, or a file with one of these a line")],
     recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
 ) -> None:
     """The fate of a document: kept or dropped, where, by which rule, and which models saw it."""
     _use(recipe)
     from llm_assets.commands.explain import run_explain
 
-    typer.echo(run_explain(what))
+    typer.echo(run_explain(what, as_json))
 
 
 @app.command()

@@ -1,15 +1,59 @@
-"""``llm-assets explain``: hands the current artefacts to the audit stage and prints what it finds."""
+"""``llm-assets explain``: hands the current artefacts to the audit stage and prints what it finds.
 
-from llm_assets.core.errors import LlmAssetsError
+Dagster is not imported: an answer is there before Dagster would be.
+"""
+
+import json
+from pathlib import Path
+
+from llm_assets.core.errors import InputError, LlmAssetsError
 from llm_assets.core.produce import store_root
+from llm_assets.core.recipe import load_recipe
+from llm_assets.core.store import Store
+
+_MOST_LINES = 100_000
 
 
-def run_explain(what: str) -> str:
-    """The fate of a URL or document id, as text. Raises ``LlmAssetsError`` where nothing was crawled yet."""
-    from llm_assets.defs import settings
-    from llm_assets.stages.audit.explain import explain
+def run_explain(what: str, as_json: bool = False) -> str:
+    """The fate of a URL or document id, or of each line of a file, as text, a table, or JSON.
 
-    store = settings.store()
+    Raises ``LlmAssetsError`` where nothing was crawled yet, ``InputError`` where no crawl met what was asked (of a file, lines
+    that no crawl met are rows of the table).
+    """
+    from llm_assets.stages.audit import explain
+
+    store = Store(store_root(), load_recipe().name)
     if not store.partitions("raw_crawl"):
         raise LlmAssetsError(f"nothing was crawled yet under the recipe {store.recipe!r}; run 'llm-assets demo' first")
-    return explain(store_root(), store.recipe, what)
+    path = Path(what)
+    if path.is_file():
+        queries = queries_in(path)
+        answers = list(zip(queries, explain.explain_all(store.root, store.recipe, queries), strict=True))
+        if as_json:
+            return json.dumps([explain.as_json(*answer) for answer in answers], ensure_ascii=False, indent=1)
+        return table([row for answer in answers for row in explain.rows_of(*answer)])
+    if as_json:
+        (answer,) = explain.explain_all(store.root, store.recipe, [what])
+        if isinstance(answer, str):
+            raise InputError(answer)
+        return json.dumps(explain.as_json(what, answer), ensure_ascii=False, indent=1)
+    return explain.explain(store.root, store.recipe, what)
+
+
+def queries_in(path: Path) -> list[str]:
+    """The lines of a file that are neither empty nor start with ``#``. ``InputError`` where it is no text or has too many."""
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text ({error.reason}); give one URL or document id a line") from error
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not 1 <= len(found) <= _MOST_LINES:
+        raise InputError(f"{path} holds {len(found):,} URLs or document ids; 1 to {_MOST_LINES:,} are answered at a time")
+    return found
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Rows under their names, columns wide enough for what stands in them; the last one runs on."""
+    shown = [{name: name for name in rows[0]}, *rows]
+    widths = {name: max(len(row[name]) for row in shown) for name in list(rows[0])[:-1]}
+    return "\n".join("  ".join(text.ljust(widths.get(name, 0)) for name, text in row.items()) for row in shown)

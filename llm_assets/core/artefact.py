@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_assets.core.errors import StoreError
-from llm_assets.core.manifest import MANIFEST_FILE, Manifest
+from llm_assets.core.manifest import MANIFEST_FILE, Manifest, content_digest, hash_files
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,12 @@ class Artefact:
     def manifest(self) -> Manifest:
         """Its manifest, read now."""
         return Manifest.load(self.files)
+
+    def digest(self) -> str:
+        """Hash of its content: the manifest's, or of a folder without one (tests, notebooks) computed now."""
+        if (self.files / MANIFEST_FILE).exists():
+            return self.manifest().digest
+        return content_digest(hash_files(self.files))
 
     def file(self, name: str) -> Path:
         """The path of one file; ``StoreError`` if the artefact has no such file."""

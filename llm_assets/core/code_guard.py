@@ -8,6 +8,7 @@ a new name) needs no rebuild: ``--same-results`` records it with its reason.
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +61,11 @@ def deciding_files(spec: AssetSpec) -> list[Path]:
     """The files whose code decides an asset's content: the entry's module, ``spec.code``, and what these import, at any depth,
     of the floors that decide results. Gates are not among them, unless the entry imports them.
     """
-    waiting = {path for module in (spec.module, *spec.code) for path in _files(module)}
+    return _closure((spec.module, *spec.code))
+
+
+def _closure(modules: Iterable[str]) -> list[Path]:
+    waiting = {path for module in modules for path in _files(module)}
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
@@ -72,9 +77,19 @@ def deciding_files(spec: AssetSpec) -> list[Path]:
 
 def code_hash(spec: AssetSpec) -> str:
     """SHA-256 over the syntax trees of ``deciding_files``, 16 hex digits."""
+    return _hash(deciding_files(spec))
+
+
+def code_of_module(module: str) -> str:
+    """The same hash for one module and what it imports of the floors that decide results."""
+    return _hash(_closure((module,)))
+
+
+def _hash(paths: Iterable[Path]) -> str:
     hasher = hashlib.sha256()
-    for path in deciding_files(spec):
-        hasher.update(path.relative_to(PACKAGE.parent).as_posix().encode())
+    for path in paths:
+        inside = path.is_relative_to(PACKAGE.parent)
+        hasher.update((path.relative_to(PACKAGE.parent).as_posix() if inside else path.name).encode())
         hasher.update(ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode())
     return hasher.hexdigest()[:16]
 

@@ -25,6 +25,14 @@ class InputError(LlmAssetsError):
     """An input file or record is not what the stage can take."""
 
 
+class ExecutorError(LlmAssetsError):
+    """The executor that the recipe asks for is not here, or it lost shards."""
+
+
+class WorkerDied(ExecutorError):
+    """A worker process ended by a signal, most often for lack of memory."""
+
+
 class DeviceError(LlmAssetsError):
     """The recipe asks for a device that this machine has not."""
 

@@ -1,4 +1,4 @@
-"""Great-expectations suites as gates: polars in, one sentence out.
+"""Great-expectations rules as gates: polars in, sentences out; ``check`` makes one gate of many rules, ``each`` one of each.
 
 great_expectations takes seconds to import and has no polars engine, so it is imported at the first check of a process, one
 ephemeral context is kept, and only the columns that the rules name become pandas. It is kept quiet: no progress bars, no usage
@@ -11,8 +11,9 @@ on a table without rows (ask for ``expect_table_row_count_to_be_between`` apart)
 
 import html
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from threading import Lock
@@ -23,6 +24,26 @@ import polars as pl
 from llm_assets.core.report import Gate
 
 Rule = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An expectation that is to be a gate of its own. ``table`` names the frame that it is asked of."""
+
+    gate: str
+    rule: str
+    arguments: dict[str, Any]
+    blocking: bool = True
+    table: str = "rows"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The gate of an expectation, and great_expectations' own result; None where it was not asked (no column, no rows)."""
+
+    gate: Gate
+    result: Any = None
+
 
 SAMPLE_CHARACTERS = 100
 _SAMPLES = 3
@@ -57,6 +78,67 @@ def check(name: str, frame: pl.DataFrame, rules: list[Rule], blocking: bool = Tr
         return Gate(name, True, f"{count} hold", {"rows": frame.height, "expectations": len(rules)}, blocking)
     message = f"{len(failures)} of {count} failed: " + "; ".join(failures)
     return Gate(name, False, message, {"rows": frame.height, "expectations": len(rules), "failed": failures}, blocking)
+
+
+def each(name: str, tables: Mapping[str, pl.DataFrame], asked: Sequence[Asked]) -> list[Answer]:
+    """One gate an expectation, in the order asked; all expectations of a table are validated together.
+
+    A table without rows has nothing that column rules could hold against it: they pass and say so. Raises as ``check`` does.
+    """
+    with _quiet():
+        kinds = {one.gate: _expectation(name, one.rule, one.arguments) for one in asked}
+        if len(kinds) != len(asked):
+            raise ValueError(f"{name}: two expectations have one name")
+        answers: dict[str, Answer] = {}
+        for table, frame in tables.items():
+            mine = [one for one in asked if one.table == table]
+            idle = {one.gate: found for one in mine if (found := _idle(one, frame)) is not None}
+            answers |= idle
+            put = [one for one in mine if one.gate not in idle]
+            needed = set().union(*(_columns(one.rule, one.arguments) for one in put))
+            whole = any(one.rule.startswith("expect_table_column") for one in put)
+            results = _results(name, _to_pandas(frame, needed, whole), [kinds[one.gate] for one in put])
+            answers |= {one.gate: _answer(one, frame.height, r) for one, r in zip(put, results, strict=True)}
+    return [answers[one.gate] for one in asked]
+
+
+def _idle(asked: Asked, frame: pl.DataFrame) -> Answer | None:
+    """The answer to what need not, or can't, be asked."""
+    missing = _columns(asked.rule, asked.arguments) - set(frame.columns)
+    title = _title(asked.rule, asked.arguments)
+    if missing:
+        said = f"{title}: no such column; the table has {', '.join(frame.columns)}"
+        return Answer(Gate(asked.gate, False, said, _about(asked, frame.height), asked.blocking))
+    if not frame.height and not asked.rule.startswith("expect_table"):
+        return Answer(Gate(asked.gate, True, f"{title}: no rows to judge", _about(asked, 0), asked.blocking))
+    return None
+
+
+def _answer(asked: Asked, rows: int, result: Any) -> Answer:
+    about = _about(asked, rows)
+    found = result.result or {}
+    observed = found.get("observed_value", found.get("unexpected_percent"))
+    if observed is not None:
+        about["observed" if "observed_value" in found else "unexpected_percent"] = _json(observed)
+    title = _title(asked.rule, asked.arguments)
+    on = "" if asked.rule.startswith("expect_table_column") else f" on {rows:,} rows"
+    said = f"{title} holds{on}" if result.success else _phrase(result)
+    return Answer(Gate(asked.gate, bool(result.success), said, about, asked.blocking), result)
+
+
+def _about(asked: Asked, rows: int) -> dict[str, Any]:
+    return {"rule": asked.rule, "arguments": _json(asked.arguments), "rows": rows}
+
+
+def _json(value: Any) -> Any:
+    """Numbers and lists as they are; anything else as a sample, since it may come from a page."""
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if hasattr(value, "item"):  # a numpy number
+        value = value.item()
+    return value if value is None or isinstance(value, bool | int | float) else sample(value)
 
 
 def sample(value: Any) -> str:
@@ -131,6 +213,11 @@ def _series(values: pl.Series) -> Any:
 
 def _validate(name: str, frame: Any, expectations: list[Any]) -> list[str]:
     """The failures, one phrase a rule, in the order of the rules."""
+    return [_phrase(result) for result in _results(name, frame, expectations) if not result.success]
+
+
+def _results(name: str, frame: Any, expectations: list[Any]) -> list[Any]:
+    """great_expectations' results, in the order of the rules."""
     from great_expectations.core.expectation_suite import ExpectationSuite
 
     if not expectations:
@@ -139,8 +226,7 @@ def _validate(name: str, frame: Any, expectations: list[Any]) -> list[str]:
         expectation.meta = {"number": number}  # results come back in another order
     batch = _batches().get_batch(batch_parameters={"dataframe": frame})
     results = batch.validate(ExpectationSuite(name=name, expectations=expectations)).results
-    ordered = sorted(results, key=lambda result: result.expectation_config.meta["number"])
-    return [_phrase(result) for result in ordered if not result.success]
+    return sorted(results, key=lambda result: result.expectation_config.meta["number"])
 
 
 def _phrase(result: Any) -> str:

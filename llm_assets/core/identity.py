@@ -1,5 +1,6 @@
 """Identity: what an artefact is a function of, as one hash. Paths, hosts, workers and devices are never part of it."""
 
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -56,7 +57,14 @@ def _partitions(store: Store, asset: str, which: str, partition: str, config: Se
         return complete
     order = store.crawl_order()
     mine = order.get(partition, len(order) + 1)
-    return [name for name in complete if name != partition and order.get(name, len(order) + 1) < mine]
+    patterns: list[str] = list(getattr(config, "against", ["*"]))
+    return [
+        name
+        for name in complete
+        if name != partition
+        and order.get(name, len(order) + 1) < mine
+        and any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]
 
 
 def input_entries(spec: AssetSpec, inputs: Inputs, config: Section) -> list[InputEntry]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from llm_assets.core.rowindex import GROUP_ROWS
+
 LEDGER_FILE = "ledger.parquet"
 KEPT = "kept"
 
@@ -72,7 +74,7 @@ def ledger_frame(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 def write_ledger(files: Path, frame: pl.DataFrame) -> dict[str, int]:
     """Write ``ledger.parquet`` and return the counts: ``documents_in``, ``kept`` and ``dropped:<rule>`` each."""
     frame = frame.select(LEDGER.names()).cast(LEDGER)
-    frame.write_parquet(files / LEDGER_FILE, compression="zstd")
+    frame.write_parquet(files / LEDGER_FILE, compression="zstd", row_group_size=GROUP_ROWS)
     return ledger_counts(frame)
 
 

@@ -15,6 +15,7 @@ from llm_assets.core.jsonio import digest, read_json, write_json
 
 MANIFEST_FILE = "manifest.json"
 GATES_FILE = "gates.json"  # written after the manifest by whoever judges the artefact; not part of the content
+ACCOUNT_FOLDER = "account"  # views of the content for people and for questions (samples, row index, data docs); no content
 
 
 class FileEntry(BaseModel):
@@ -90,7 +91,8 @@ _NOT_CONTENT = {MANIFEST_FILE, GATES_FILE, "report.json"}
 
 def hash_files(folder: Path) -> dict[str, FileEntry]:
     """Hash and fsync every content file below the folder, by relative POSIX name, sorted."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in _NOT_CONTENT)
+    account = folder / ACCOUNT_FOLDER
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in _NOT_CONTENT and account not in p.parents)
     with ThreadPoolExecutor(max_workers=4) as pool:
         entries = list(pool.map(_hash_file, paths))
     return {path.relative_to(folder).as_posix(): entry for path, entry in zip(paths, entries, strict=True)}

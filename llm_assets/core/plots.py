@@ -84,6 +84,29 @@ def bars(path: Path, labels: Sequence[str], values: Sequence[float], *, title: s
     _save(figure, axes, path, len(shown))
 
 
+def funnel(path: Path, steps: Sequence[tuple[str, int, Mapping[str, int]]], *, title: str, named: int = 3) -> None:
+    """Bars of what is left, one a step: (name, documents left, rule → documents dropped since the step before).
+
+    Each bar says how many, their share of the first, and the rules that took most.
+    """
+    figure, axes = _figure(title, width=9.0, height=max(2.0, 1.2 + 0.62 * len(steps)))
+    first = max(steps[0][1], 1) if steps else 1
+    widths = [left for _, left, _ in steps]
+    axes.barh(range(len(steps)), widths, color=PALETTE[0], height=0.5)
+    for place, (_, left, dropped) in enumerate(steps):
+        axes.text(left + 0.01 * first, place, f"{left:,} ({left / first:.1%})", va="center", fontsize=9)
+        most = sorted(((n, rule) for rule, n in dropped.items() if n), key=lambda item: (-item[0], item[1]))
+        rest = sum(n for n, _ in most[named:])
+        said = [f"{rule} −{n:,}" for n, rule in most[:named]] + ([f"{len(most) - named} more rules −{rest:,}"] if rest else [])
+        if said:
+            axes.text(0, place - 0.36, _plain(", ".join(said), 110), va="center", fontsize=7.5, color=PALETTE[1])
+    axes.set_yticks(range(len(steps)), labels=[_plain(name) for name, _, _ in steps], fontsize=9)
+    axes.set_xlim(0, 1.18 * first)
+    axes.set_ylim(len(steps) - 0.5, -0.6)
+    axes.set_xlabel("documents")
+    _save(figure, axes, path, len(steps))
+
+
 def histogram(path: Path, values: Sequence[float], *, title: str, x: str, bins: int = 40) -> None:
     """Counts of the finite values in equal bins; how many values and their median stand below the picture."""
     import numpy as np
@@ -183,11 +206,11 @@ def _figure_text(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _plain(text: str) -> str:
-    """One line of at most 60 characters that the font can draw (others become '□'), with no TeX in it."""
+def _plain(text: str, most: int = 60) -> str:
+    """One line of at most 60 characters (or ``most``) that the font can draw (others become '□'), with no TeX in it."""
     known = _drawable()
     line = " ".join(str(text).split())
-    line = line if len(line) <= 60 else line[:59] + "…"
+    line = line if len(line) <= most else line[: most - 1] + "…"
     return "".join(char if ord(char) in known else "□" for char in line).replace("$", "\\$")
 
 

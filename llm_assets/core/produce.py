@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from llm_assets.core import account, data_docs
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
 from llm_assets.core.ledger import counts_add_up
-from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
+from llm_assets.core.manifest import ACCOUNT_FOLDER, InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.recipe.base import Section
@@ -91,6 +92,7 @@ def produce(
             else:
                 run_job(job, progress)
         report = Report.load(work.files)
+        account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
         manifest = _manifest(
             spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
         ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
@@ -126,6 +128,8 @@ def _judged(
         returned = sorted(gate.name for gate in gates)
         if returned != sorted(spec.gate_names):
             raise TypeError(f"{spec.name}: gates returned {returned}, the spec promises {sorted(spec.gate_names)}")
+        if spec.follows:
+            gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
     outcome = Outcome(artefact, report, gates, artefact.manifest(), reused)
     if not outcome.failed:
@@ -133,6 +137,8 @@ def _judged(
             store.accept(artefact)
         if spec.tags.get("numbers_crawl"):
             store.number_crawl(artefact.partition)
+    if (artefact.files / ACCOUNT_FOLDER / data_docs.PAGE).is_file():
+        data_docs.write_index(store.root)
     return outcome
 
 

@@ -17,8 +17,11 @@ def shard_name(rank: int) -> str:
     return f"{rank:05d}.parquet"
 
 
-def write_shard(path: Path, frame: pl.DataFrame, schema: pl.Schema, text: str = "text") -> None:
-    """Write rows in the order given, with exactly the columns of ``schema``; ``text`` is the column that decides the size."""
+def write_shard(path: Path, frame: pl.DataFrame, schema: pl.Schema, text: str = "text") -> Path:
+    """Write rows in the order given, with exactly the columns of ``schema``; ``text`` is the column that decides the size.
+
+    Returns ``path``.
+    """
     frame = frame.select(schema.names()).cast(schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -28,6 +31,7 @@ def write_shard(path: Path, frame: pl.DataFrame, schema: pl.Schema, text: str = 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return path
 
 
 def group_rows(frame: pl.DataFrame, text: str = "text") -> int:

@@ -1,11 +1,13 @@
-"""Shard steps: work that falls into numbered shards, run by datatrove's executor in processes of their own.
+"""Shard steps: work that falls into numbered shards, run by one of datatrove's executors.
 
-A step is a function ``step(arguments, rank)`` that makes shard ``rank`` from JSON arguments and writes it to disk, whole or not
-at all. Here a few worker processes each run datatrove's ``LocalPipelineExecutor`` on a range of ranks; on a cluster its Slurm
-and Ray executors run the same step. datatrove marks each finished rank, so a killed run goes on where it was. Its statistics
-know only the ranks of the last launch (case B18): totals are always taken from what the shards hold.
+A step is a function ``step(arguments, rank)`` that makes shard ``rank`` from JSON arguments, writes it to disk, each file whole
+or not at all, and returns the paths of what it wrote. The recipe says where steps run: here, in a few worker processes
+that each run datatrove's ``LocalPipelineExecutor`` on a range of ranks, or on a cluster under its Ray or Slurm executor.
+Each finished shard is marked with the hash of what it was made of (``shard_markers``), so a killed run goes on
+where it was and nothing stale is taken for done. datatrove's statistics know only the ranks of the last launch (case B18):
+totals are always taken from what the shards hold.
 
-The workers are plain subprocesses, not a pool: a pool waits for ever for a worker that the kernel killed, and what
+Workers are plain subprocesses, not a pool: a pool waits for ever for a worker that the kernel killed, and what
 datatrove does to logging and environment stays out of the caller's process. A worker ends when its parent does.
 """
 
@@ -13,31 +15,29 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from llm_assets.core import errors
-from llm_assets.core.errors import LlmAssetsError
-from llm_assets.core.jsonio import read_json, write_json
+from llm_assets.core.artefact import Artefact
+from llm_assets.core.errors import WorkerDied
 from llm_assets.core.progress import Progress
-from llm_assets.core.spec import load_entry
+from llm_assets.core.recipe.base import Section
+from llm_assets.core.recipe.executor import ExecutorConfig
+from llm_assets.core.shard_clusters import check_executor
+from llm_assets.core.shard_markers import Markers, shard_key
+from llm_assets.core.shard_worker import StepsJob, told_failure
 
 _POLL_S = 0.1
 _PACKAGE_ROOT = Path(__file__).parents[2]
 
 
-class WorkerDied(LlmAssetsError):
-    """A worker process ended by a signal, most often for lack of memory."""
-
-
 @dataclass(frozen=True)
 class _Worker:
-    first: int  # its first rank
+    log: Path
     process: subprocess.Popen[bytes]
 
 
@@ -48,64 +48,79 @@ def run_shard_steps(
     folder: Path,
     progress: Progress,
     *,
+    places: Mapping[str, Any] | None = None,
+    config: Section | None = None,
+    inputs: Sequence[Artefact] = (),
+    executor: ExecutorConfig | None = None,
     workers: int = 0,
     unit: str = "shards",
 ) -> None:
     """Run ``entry`` (``module:function``) for every rank below ``tasks`` that is not marked as done in ``folder``.
 
-    ``workers``: processes at once; 0 takes one a core. A user's error raised by a step is raised here again, with its message;
-    any other failure is a ``RuntimeError`` with the end of the worker's log; ``WorkerDied`` where a signal ended a worker.
+    The step is given ``arguments``, which decide what comes out, ``places``, which say where things lie, and ``config`` as
+    ``config``. A marker counts only for the same arguments, section (without execution fields), content of ``inputs`` and code.
+    ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. A user's error raised by a step is raised
+    here again, with its message; any other failure is a ``RuntimeError`` with its traceback; ``WorkerDied`` where a signal
+    ended a worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a
+    cluster makes what it can first. Either way the next call makes only what is missing.
     """
+    where = executor or ExecutorConfig()
+    check_executor(where)
+    given = {**arguments, **(places or {})}
+    if config is not None:
+        given["config"] = config.model_dump(mode="json")
+    key = shard_key(entry, arguments, tasks, config, inputs)
+    job = StepsJob(folder, entry, given, tasks, key, workers, where)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("failure-*.json"):  # of an earlier try
         stale.unlink()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, min(workers or cores, tasks))
-    job = folder / "steps.json"
-    write_json(job, {"entry": entry, "arguments": dict(arguments), "tasks": tasks, "logging": str(folder / "datatrove")})
-    running: list[_Worker] = []
-    try:
-        for first, end in pairwise(number * tasks // count for number in range(count + 1)):
-            running.append(_start(job, first, end - first, threads=max(1, cores // count)))
-        while busy := [worker for worker in running if worker.process.poll() is None]:
-            progress.update(_completed(folder), tasks, unit)
-            for worker in running:
-                _check(worker, folder)
-            with suppress(subprocess.TimeoutExpired):
-                busy[0].process.wait(_POLL_S)
-        for worker in running:
-            _check(worker, folder)
-    finally:
-        for worker in running:
-            _end(worker.process)
+    job.save()
+    markers = job.markers()
+    markers.sweep()
+    if markers.count() < tasks:
+        _run(job, markers, progress, unit)
     progress.update(tasks, tasks, unit)
 
 
-def _start(job: Path, first: int, count: int, threads: int) -> _Worker:
-    """One worker for the ranks ``first`` … ``first + count - 1``, in a process group of its own."""
+def _run(job: StepsJob, markers: Markers, progress: Progress, unit: str) -> None:
+    running: list[_Worker] = []
+    try:
+        if job.executor.kind == "local":
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            count = max(1, min(job.workers or cores, job.tasks))
+            for first, end in pairwise(number * job.tasks // count for number in range(count + 1)):
+                running.append(_start(job, f"{first:05d}", (str(first), str(end - first)), threads=max(1, cores // count)))
+        else:
+            running.append(_start(job, job.executor.kind, ("cluster",), threads=job.executor.cpus_per_task))
+        while busy := [worker for worker in running if worker.process.poll() is None]:
+            progress.update(markers.count(), job.tasks, unit)
+            for worker in running:
+                _check(worker, job.folder)
+            with suppress(subprocess.TimeoutExpired):
+                busy[0].process.wait(_POLL_S)
+        for worker in running:
+            _check(worker, job.folder)
+    finally:
+        for worker in running:
+            _end(worker.process)
+
+
+def _start(job: StepsJob, name: str, asked: tuple[str, ...], threads: int) -> _Worker:
+    """One worker, in a process group of its own."""
     environment = {**os.environ, "POLARS_MAX_THREADS": str(threads), "PYTHONPATH": _search_path()}
-    command = [sys.executable, "-m", "llm_assets.core.shardsteps", str(job), str(first), str(count)]
-    with open(_log(job.parent, first), "wb") as log:
+    # Within a Slurm job of ours (a notebook on a node) datatrove would take itself for one of its own tasks.
+    environment.pop("SLURM_ARRAY_TASK_ID", None)
+    command = [sys.executable, "-m", "llm_assets.core.shard_worker", str(job.path), *asked]
+    path = job.folder / f"worker-{name}.log"
+    with open(path, "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
         )
-    return _Worker(first, process)
+    return _Worker(path, process)
 
 
 def _search_path() -> str:
     return os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
-
-
-def _log(folder: Path, first: int) -> Path:
-    return folder / f"worker-{first:05d}.log"
-
-
-def _failure(folder: Path, first: int) -> Path:
-    return folder / f"failure-{first:05d}.json"
-
-
-def _completed(folder: Path) -> int:
-    return sum(1 for _ in (folder / "datatrove/completions").glob("*"))
 
 
 def _check(worker: _Worker, folder: Path) -> None:
@@ -113,12 +128,10 @@ def _check(worker: _Worker, folder: Path) -> None:
     code = worker.process.poll()
     if code is None or code == 0:
         return
-    failure = _failure(folder, worker.first)
-    if failure.exists():
-        told = read_json(failure)
-        kind = getattr(errors, told["type"], None) or LlmAssetsError
-        raise kind(told["message"])
-    log = _log(folder, worker.first).read_text("utf-8", "replace")[-3000:]
+    failure = told_failure(folder)
+    if failure is not None:
+        raise failure
+    log = worker.log.read_text("utf-8", "replace")[-3000:]
     if code < 0:
         raise WorkerDied(
             f"a worker was ended by {signal.Signals(-code).name}, often for lack of memory; start again: finished shards "
@@ -134,52 +147,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     if process.stdin is not None:
         process.stdin.close()
-
-
-def execute(entry: str, arguments: dict[str, Any], tasks: int, logging: str, first: int, count: int) -> None:
-    """Run ranks ``first`` … ``first + count - 1`` under datatrove, one after the other, in this process."""
-    from datatrove.executor.local import LocalPipelineExecutor
-    from datatrove.pipeline.base import PipelineStep
-
-    class ShardStep(PipelineStep):  # type: ignore[misc]
-        """One shard a rank; documents don't pass through datatrove's own pipe."""
-
-        name = entry
-        type = "shard step"
-
-        def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
-            load_entry(entry)(arguments, rank)
-            yield from data or ()
-
-    LocalPipelineExecutor(
-        [ShardStep()], tasks=tasks, workers=1, logging_dir=logging, local_tasks=count, local_rank_offset=first
-    ).run()
-
-
-def _end_with_parent() -> None:
-    """The parent holds our standard input: when it closes, end this whole process group."""
-
-    def watch() -> None:
-        # Not sys.stdin.read(): it holds the stream's lock, on which a forked child (datatrove's manager) would wait for ever.
-        while os.read(0, 1):
-            pass
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def main(argv: list[str]) -> int:
-    """``python -m llm_assets.core.shardsteps JOB FIRST COUNT``: one worker."""
-    job, first, count = Path(argv[0]), int(argv[1]), int(argv[2])
-    _end_with_parent()
-    told = read_json(job)
-    try:
-        execute(told["entry"], told["arguments"], told["tasks"], told["logging"], first, count)
-    except LlmAssetsError as error:
-        write_json(_failure(job.parent, first), {"type": type(error).__name__, "message": str(error)})
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

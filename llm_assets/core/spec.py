@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
+FOLLOWS_GATE = "takes_what_was_kept"
 Which = Literal["one", "same", "all", "earlier", "named"]
 
 
@@ -19,7 +20,8 @@ class Input:
 
     ``which`` says which partitions are read: ``one`` (an unpartitioned asset), ``same`` (the partition of
     the reader), ``all`` (every complete crawl), ``earlier`` (crawls with a lower number in the crawl
-    order; Dagster can't draw this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
+    order, of these the ones that match a pattern in ``against``, where the reader's section has such a list; Dagster can't draw
+    this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
     an empty list means the first crawl of the crawl order).
     An ``optional`` input may be absent (its list is then empty).
     ``fingerprint`` names a ``module:function`` called as ``f(artefact, inputs, config) -> str``; its value replaces the
@@ -45,6 +47,8 @@ class AssetSpec:
     ``libraries`` are the distributions whose version decides the result.
     A ``source`` is not a function: its identity is the digest of its content and it is never refetched unasked.
     ``process`` runs the entry in a subprocess (training, and anything that imports torch).
+    ``follows`` names the input whose kept documents this stage takes in: a gate compares the two ledgers, document by document,
+    and the retention funnel goes on from there.
     """
 
     name: str
@@ -59,6 +63,12 @@ class AssetSpec:
     source: bool = False
     process: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+    follows: str = ""
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The names of all checks: the stage's own gates and, where it follows another, that nothing was lost between."""
+        return (*self.gate_names, FOLLOWS_GATE) if self.follows else self.gate_names
 
     @property
     def module(self) -> str:

@@ -47,7 +47,7 @@ def checks(spec: AssetSpec) -> list[dg.AssetCheckSpec]:
                 blocking=True,
                 partitions_def=settings.crawls if spec.partitioned else None,
             )
-            for name in spec.gate_names
+            for name in spec.checks
         ]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from llm_assets.core.errors import InputError
+from llm_assets.core.errors import InputError, WorkerDied
 from llm_assets.core.progress import Recording, Silent
 from llm_assets.core.shards import cut, group_rows, write_shard
-from llm_assets.core.shardsteps import WorkerDied, run_shard_steps
+from llm_assets.core.shardsteps import run_shard_steps
 
 STEP = "tests.core.test_shardsteps:step"
 

@@ -22,6 +22,7 @@ from llm_assets.core.recipe.corpus import (
 )
 from llm_assets.core.recipe.crawl import RawCrawlConfig, TombstonesConfig
 from llm_assets.core.recipe.evaluation import EvalReportConfig, EvalSuiteConfig
+from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.core.recipe.post_training import (
     InstructionDatasetConfig,
     PreferenceDatasetConfig,
@@ -43,6 +44,7 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="Names the CURRENT pointers in the store")
     description: str = ""
+    executor: ExecutorConfig = Field(ExecutorConfig(), description="Where the data stages make their shards")
     raw_crawl: RawCrawlConfig = RawCrawlConfig()
     tombstones: TombstonesConfig = TombstonesConfig()
     extracted_pages: ExtractedPagesConfig = ExtractedPagesConfig()
@@ -62,6 +64,21 @@ class Recipe(Section):
     eval_report: EvalReportConfig = EvalReportConfig()
     quantized_export: QuantizedExportConfig = QuantizedExportConfig()
     deployment: DeploymentConfig = DeploymentConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_executor(cls, tree: Any) -> Any:
+        """``executor`` (``ray`` is short for ``kind: ray``) holds for each section that has one, under what that says."""
+        shared = _executor(tree.get("executor")) if isinstance(tree, dict) else None
+        if not isinstance(shared, dict):
+            return tree
+        tree = {**tree, "executor": shared}
+        for name in cls.model_fields:
+            own = tree.get(name, {})
+            if "executor" in cls.section_class(name).model_fields and isinstance(own, dict):
+                mine = _executor(own.get("executor", {}))
+                tree[name] = {**own, "executor": _merge(shared, mine) if isinstance(mine, dict) else mine}
+        return tree
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -87,6 +104,10 @@ class Recipe(Section):
 
 
 _NO_KNOBS = Section()
+
+
+def _executor(told: Any) -> Any:
+    return {"kind": told} if isinstance(told, str) else told.model_dump() if isinstance(told, ExecutorConfig) else told
 
 
 def recipes_folder() -> Path:

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.cleaning import CleanedCorpusConfig as CleanedCorpusConfig
+from llm_assets.core.recipe.executor import ExecutorConfig
+from llm_assets.core.recipe.expected import ExpectedSurvivors
 
 
 class ExtractedPagesConfig(Section):
@@ -31,99 +34,42 @@ class ExtractedPagesConfig(Section):
         0.01, ge=0, le=1, description="Gate: pages that ended the parser, by time, memory or a crash"
     )
     max_undecodable_share: float = Field(0.02, ge=0, le=1, description="Gate: pages that no charset decodes")
-    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are")
+    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are, no limit on a cluster")
+    executor: ExecutorConfig = execution(ExecutorConfig(), description="Where shards are made; see the section executor")
     stall_seconds: float = execution(60.0, gt=0, description="A parser process that says nothing for so long is ended")
 
 
-class GopherQuality(Section):
-    """Rae et al. 2021, A.1.1. The published minimum of 50 words would drop a third of the demo's one-paragraph pages."""
+class RepeatedLines(Section):
+    """Lines that many pages share (menus, notices, calls to subscribe), after CCNet (Wenzek et al. 2020, section 3.1).
 
-    enabled: bool = True
-    min_words: int = Field(20, ge=0, description="Published: 50. Words with a letter or digit")
-    max_words: int = Field(100_000, ge=1)
-    min_mean_word_chars: float = Field(3.0, ge=0)
-    max_mean_word_chars: float = Field(10.0, gt=0)
-    max_symbol_ratio: float = Field(0.1, ge=0, description="Hashes per word, ellipses per word")
-    max_bullet_lines: float = Field(0.9, ge=0, le=1)
-    max_ellipsis_lines: float = Field(0.3, ge=0, le=1)
-    min_alphabetic_words: float = Field(0.8, ge=0, le=1)
-    min_stop_words: int = Field(2, ge=0, description="Distinct ones, of the language's list")
+    A line stays in the first ``max_pages`` pages that have it, in judging order, and is repeated in all later ones; so a
+    crawl that comes later changes nothing in an older one. Captures of one address count as one page.
+    """
 
-
-class GopherRepetition(Section):
-    """Rae et al. 2021, table A1: shares of characters (or of lines and paragraphs) that are said twice."""
-
-    enabled: bool = True
-    max_duplicate_lines: float = Field(0.3, ge=0, le=1)
-    max_duplicate_paragraphs: float = Field(0.3, ge=0, le=1)
-    max_duplicate_line_chars: float = Field(0.2, ge=0, le=1)
-    max_duplicate_paragraph_chars: float = Field(0.2, ge=0, le=1)
-    max_top_ngram_chars: list[float] = Field([0.2, 0.18, 0.16], min_length=3, max_length=3, description="For n = 2, 3, 4")
-    max_duplicate_ngram_chars: list[float] = Field(
-        [0.15, 0.14, 0.13, 0.12, 0.11, 0.10], min_length=6, max_length=6, description="For n = 5 to 10"
+    action: Literal["keep", "flag", "remove"] = Field(
+        "keep", description="keep: not looked for; flag: listed in repeated_lines.parquet; remove: taken out of the texts"
     )
-
-
-class C4Rules(Section):
-    """Raffel et al. 2020, section 2.2. The published minimum of 5 sentences is for whole pages, not introductions."""
-
-    enabled: bool = True
-    drop_unterminated_lines: bool = Field(
-        False,
-        description="Published: true. It takes headings, lists and sentences that break off at a formula, and menus are gone "
-        "before; FineWeb leaves it out too, since it alone takes some 30 % of the tokens",
-    )
-    min_words_per_line: int = Field(3, ge=1)
-    max_curly_brackets: int = Field(0, ge=0, description="0: a page with a curly bracket is dropped; 1: this rule is off")
-    min_sentences: int = Field(1, ge=0, description="Published: 5")
-
-
-class FinewebRules(Section):
-    """Penedo et al. 2024, section 3.6."""
-
-    enabled: bool = True
-    min_punctuated_lines: float = Field(0.12, ge=0, le=1)
-    max_short_lines: float = Field(0.67, ge=0, le=1)
-    short_line_chars: int = Field(30, ge=1)
-    max_duplicate_line_chars: float = Field(0.01, ge=0, le=1, description="datatrove's default; the paper says 0.1")
-    max_newlines_per_word: float = Field(0.3, ge=0)
-
-
-class LanguageRules(Section):
-    """fastText's lid.176 (Joulin et al. 2016), asked with the whole text."""
-
-    languages: list[str] = Field(["en", "fr"], min_length=1, description="ISO 639-1 codes that are kept")
-    min_score: float = Field(0.5, ge=0, le=1, description="Below it a text is 'und', no language")
-    min_chars: int = Field(40, ge=0, description="Shorter texts are 'und': a label for them means little")
-
-
-class PersonalData(Section):
-    """What is replaced by a placeholder."""
-
-    enabled: bool = True
-    kinds: list[Literal["email", "phone", "ipv4", "ipv6", "card", "iban"]] = ["email", "phone", "ipv4", "ipv6", "card", "iban"]
-    min_recall: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled lines of the stage")
-    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, on the labelled lines of the stage")
-
-
-class CleanedCorpusConfig(Section):
-    """Language, quality rules, personal data. Rules are asked in the order of the sections."""
-
-    language: LanguageRules = LanguageRules()
-    gopher_quality: GopherQuality = GopherQuality()
-    gopher_repetition: GopherRepetition = GopherRepetition()
-    c4: C4Rules = C4Rules()
-    fineweb: FinewebRules = FinewebRules()
-    personal_data: PersonalData = PersonalData()
-    max_text_bytes: int = Field(4_000_000, ge=1, description="Longer texts are dropped: one row must never stall the writer")
-    min_kept_share: float = Field(0.2, ge=0, le=1, description="Gate: share of extracted pages that must be kept")
-    max_rule_share: float = Field(0.6, ge=0, le=1, description="Gate: no single rule may drop a larger share")
-    workers: int = execution(0, ge=0, description="Shards at a time; 0: the cores there are")
+    max_pages: int = Field(10, ge=1, le=1000, description="Pages in which a line may stand; in later ones it is repeated")
+    scope: Literal["host", "all"] = Field("host", description="Pages are counted by host, or over all of them")
+    min_words: int = Field(4, ge=1, description="Shorter lines (a heading, a bracket of code) are never repeated lines")
+    min_words_left: int = Field(20, ge=0, description="A text that would keep fewer words stays whole")
+    max_removed_share: float = Field(0.3, ge=0, le=1, description="Gate: share of the survivors' bytes that may go")
 
 
 class DedupedShardsConfig(Section):
-    """Exact and near duplicates, within a crawl and against all earlier ones; decontamination."""
+    """Exact and near duplicates, within a crawl and against earlier ones; repeated lines; decontamination."""
 
+    against: list[str] = Field(
+        ["*"],
+        description="Earlier crawls to compare with: names or patterns (wiki-*). Crawls that come later are never among them; "
+        "an empty list: the crawl by itself",
+    )
+    prefer: list[Literal["self_canonical", "longer"]] = Field(
+        ["self_canonical"],
+        description="Which of the copies within one crawl is kept, most important first: the page that names itself as "
+        "canonical (rel=canonical) before one that names none, and that before one that names another; the longer text. "
+        "Then the first fetched. Between crawls the older wins, whatever is preferred",
+    )
     shingle_words: int = Field(5, ge=1, le=32, description="Words a shingle; shorter texts are compared for equality only")
     jaccard: float = Field(
         0.8, gt=0, le=1, description="Two texts are near-duplicates if their shingle sets have this Jaccard similarity"
@@ -136,22 +82,56 @@ class DedupedShardsConfig(Section):
         description="Kept texts looked at in one band, oldest first: bounds the work where boiler-plate fills a band",
     )
     seed: int = Field(1, ge=0, description="Chooses the hash functions; all crawls that are compared must share it")
-    contamination_words: int = Field(
-        13, ge=1, le=64, description="A text that has this many words in a row in common with an evaluation item is dropped"
+    contamination: Literal["drop", "flag"] = Field(
+        "drop", description="What happens to a text that an evaluation item is found in; flag: the ledger names the item"
     )
+    contamination_words: int = Field(
+        13,
+        ge=1,
+        le=64,
+        description="A text is contaminated if it has this many words in a row in common with an evaluation item",
+    )
+    contamination_min_words: int = Field(
+        8,
+        ge=1,
+        description="Items of fewer words than contamination_words, but of these at least, are looked for as a run of all "
+        "their words; still shorter ones as a whole text",
+    )
+    repeated_lines: RepeatedLines = RepeatedLines()
     max_removal_share: float = Field(
         0.7,
         gt=0,
         le=1,
-        description="Gate: share of one host's texts that may go as duplicates (exact copies of older crawls apart)",
+        description="Gate: share of the texts of one source (host, registered domain, language, source kind) that may go as "
+        "duplicates (exact copies of older crawls apart)",
     )
-    min_host_documents: int = Field(50, ge=1, description="Gate: hosts with fewer texts are not judged")
+    max_removal_rise: float = Field(
+        0.3, gt=0, le=1, description="Gate: how far that share may be above the same source's in the older crawls"
+    )
+    min_source_documents: int = Field(50, ge=1, description="Gate: sources with fewer texts are not judged")
+    removal_overrides: dict[str, str] = Field(
+        {},
+        description="Gate: sources that may lose any share, each with the reason, which is recorded: a host, domain, "
+        "language or source kind by its name, or of one crawl only, as crawl/name",
+    )
     max_cluster_share: float = Field(
         0.02, gt=0, le=1, description="Gate: share of the crawl's texts that may be near-duplicates of one kept text"
     )
     min_cluster_documents: int = Field(20, ge=1, description="Gate: clusters up to this size are never too large")
+    min_kept_documents: int = Field(
+        1, ge=0, description="Gate: texts that must be kept, of a crawl to which any came (an unchanged site brings none)"
+    )
+    expected: ExpectedSurvivors = ExpectedSurvivors()
     sampled_documents: int = Field(200, ge=1, description="Gate: pairs and texts checked again by other code")
     threads: int = execution(0, ge=0, description="Threads that hash texts; 0 = all cores")
+
+    @field_validator("removal_overrides")
+    @classmethod
+    def _reasons(cls, overrides: dict[str, str]) -> dict[str, str]:
+        for source, reason in overrides.items():
+            if len(reason.split()) < 2:
+                raise ValueError(f"{source} needs a reason in words, for whoever reads the manifest later")
+        return overrides
 
 
 class ImageDatasetConfig(Section):

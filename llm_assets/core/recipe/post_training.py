@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.expected import ExpectedRows
 
 
 class InstructionDatasetConfig(Section):
@@ -27,6 +28,7 @@ class InstructionDatasetConfig(Section):
     share_tolerance: float = Field(0.02, gt=0, description="Gate: how far the split's shares may be from 0.8, 0.1, 0.1")
     min_rows_per_task: int = Field(50, ge=1, description="Gate: training rows that each task has at least")
     min_rows_per_topic: int = Field(20, ge=1, description="Gate: training rows that each evaluated topic has at least")
+    expected: ExpectedRows = ExpectedRows()
 
 
 class PreferenceDatasetConfig(Section):
@@ -37,6 +39,7 @@ class PreferenceDatasetConfig(Section):
     max_answer_words: int = Field(24, ge=1, description="Answers are compared after clipping to this many words")
     min_pairs: int = Field(400, ge=1, description="Gate: training pairs")
     balance_tolerance: float = Field(0.1, gt=0, lt=1, description="Gate: how far a kind's share of a split may be from 1/4")
+    expected: ExpectedRows = ExpectedRows()
 
 
 class FinetuneConfig(Section):

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.expected import ExpectedTokens
 from llm_assets.core.recipe.sources import SOURCE_KINDS
 
 
@@ -27,6 +28,7 @@ class TokenizedDatasetConfig(Section):
     shard_tokens: int = Field(16_777_216, ge=1, description="Tokens a shard holds at most (one longer document is never split)")
     min_bytes_per_token: float = Field(1.5, gt=0, description="Gate: UTF-8 bytes per token over the whole crawl")
     sampled_documents: int = Field(200, ge=1, description="Gate: documents decoded and compared with their text")
+    expected: ExpectedTokens = ExpectedTokens()
     batch_documents: int = execution(1_000, ge=1, description="Documents encoded at a time; all cores work on a batch")
 
 

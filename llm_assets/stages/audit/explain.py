@@ -3,8 +3,12 @@
 What the text is made from is found by ``lookup``.
 """
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from llm_assets.core.errors import InputError
 from llm_assets.core.store import Store
 from llm_assets.stages.audit.lookup import Found, Judgement, current_inputs, look_up
 from llm_assets.stages.audit.reading import Use
@@ -21,14 +25,65 @@ def explain(store_root: Path, recipe: str, query: str) -> str:
     return tell(look_up(current_inputs(Store(store_root, recipe)), query))
 
 
+def explain_all(store_root: Path, recipe: str, queries: Iterable[str]) -> list[Found | str]:
+    """What is known of each query; a sentence with the nearest URLs where no crawl met it."""
+    inputs = current_inputs(Store(store_root, recipe))
+    answers: list[Found | str] = []
+    for query in queries:
+        try:
+            answers.append(look_up(inputs, query))
+        except InputError as error:
+            answers.append(str(error))
+    return answers
+
+
+def rows_of(query: str, answer: Found | str) -> list[dict[str, Any]]:
+    """One row a capture, for a table: where it ended, by which rule, value and threshold, and for which other document."""
+    if isinstance(answer, str):
+        return [{"query": query, "crawl": "", "fate": _plain(answer)}]
+    rows = []
+    for judgements in captures(answer).values():
+        last = judgements[-1]
+        rows.append({"query": query, "crawl": last.crawl, "fate": fate(answer, judgements)})
+    return rows
+
+
+def as_json(query: str, answer: Found | str) -> dict[str, Any]:
+    """All that was found, for programs; ``error`` where no crawl met it."""
+    if isinstance(answer, str):
+        return {"query": query, "error": answer}
+    story = [
+        {
+            "crawl": judgements[0].crawl,
+            "doc_id": judgements[0].doc_id,
+            "fate": fate(answer, judgements),
+            "related_url": answer.addresses.get(judgements[-1].related_doc or ""),
+            "stages": [asdict(judgement) for judgement in judgements],
+        }
+        for judgements in captures(answer).values()
+    ]
+    return {
+        "query": query,
+        "captures": story,
+        "fetched": answer.fetched,
+        "tokens": [asdict(place) for place in answer.tokens],
+        "models": [{**asdict(use), "read": use.read} for use in answer.uses],
+    }
+
+
+def captures(found: Found) -> dict[tuple[str, str], list[Judgement]]:
+    """The judgements on each capture, by crawl and document (or address where nothing was stored)."""
+    grouped: dict[tuple[str, str], list[Judgement]] = {}
+    for judgement in found.judgements:
+        grouped.setdefault((judgement.crawl, judgement.doc_id or judgement.url), []).append(judgement)
+    return grouped
+
+
 def tell(found: Found) -> str:
     """What was found, as text. Nothing that a page or server said can move the cursor or break a line."""
     urls = list(dict.fromkeys(j.url for j in found.judgements))
-    captures: dict[tuple[str, str], list[Judgement]] = {}
-    for judgement in found.judgements:
-        captures.setdefault((judgement.crawl, judgement.doc_id or judgement.url), []).append(judgement)
     lines = [_plain(url) for url in urls]
-    for (crawl, _), judgements in captures.items():
+    for (crawl, _), judgements in captures(found).items():
         lines += ["", *_capture(found, crawl, judgements)]
     return "\n".join([*lines, *_read_by(found)])
 

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 import polars as pl
 
+from llm_assets.core import rowindex
 from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.documents import canonical_url
 from llm_assets.core.errors import InputError
@@ -24,9 +25,11 @@ STAGES = (
     "training_mix",
     "image_dataset",
 )
+INDEX_FILE, DOCUMENTS_FILE, SUPERSEDED_FILE = "index.parquet", "documents.parquet", "superseded.parquet"
 _DOC_ID = re.compile(r"[0-9a-f]{6,32}")
 _NEAREST = 5
 _ALIKE = 0.6  # difflib's own default for a close match
+_PIECES = 24  # of the query, that all known URLs are searched for
 _COMPARED = 1_000  # URLs that a query is compared with letter by letter: those that share most with it
 
 
@@ -91,19 +94,21 @@ def look_up(inputs: Inputs, query: str) -> Found:
     Raises ``InputError`` with the nearest URLs where no crawl met it.
     """
     query = query.strip()
-    ledgers = [(a, pl.scan_parquet(a.file(LEDGER_FILE))) for stage in STAGES for a in inputs.many(stage)]
+    ledgers = [artefact for stage in STAGES for artefact in inputs.many(stage)]
     documents = _documents(inputs, ledgers, query)
+    rows = [row for artefact in ledgers for row in _rows(rowindex.of_documents(artefact.files, LEDGER_FILE, documents))]
     urls = list(_spellings(query))
-    wanted = pl.col("doc_id").is_in(documents) | (pl.col("url").is_in(urls) & pl.col("doc_id").is_null())
-    rows = [row for _, ledger in ledgers for row in _rows(ledger.filter(wanted))]
+    for artefact in ledgers:
+        if _has_addresses(inputs, artefact):
+            rows += _rows(_same(artefact, LEDGER_FILE, "url", urls).filter(pl.col("doc_id").is_null()))
     if not rows:
-        raise InputError(_not_met(ledgers, query))
+        raise InputError(_not_met(inputs, query))
     order = {artefact.partition: number for number, artefact in enumerate(inputs.many("raw_crawl"))}
     judgements = sorted(rows, key=lambda j: (order.get(j.crawl, len(order)), j.crawl, j.doc_id or "", _stage_number(j.stage)))
     found = Found(query, judgements)
     _captures(inputs, found)
     related = {j.related_doc for j in judgements if j.related_doc} | {*found.replaced_by.values(), *found.same_content.values()}
-    found.addresses.update(_addresses(ledgers, related))
+    found.addresses.update(_addresses(inputs, related))
     found.tokens.extend(_tokens(inputs, found.documents))
     found.uses.extend(Reading(inputs, found.documents).uses())
     return found
@@ -113,9 +118,21 @@ def _stage_number(stage: str) -> int:
     return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
-def _rows(ledger: pl.LazyFrame) -> Iterator[Judgement]:
-    for row in ledger.select(LEDGER.names()).collect().iter_rows(named=True):
+def _rows(ledger: pl.DataFrame) -> Iterator[Judgement]:
+    for row in ledger.select(LEDGER.names()).iter_rows(named=True):
         yield Judgement(**row)
+
+
+def _has_addresses(inputs: Inputs, artefact: Artefact) -> bool:
+    """Whether a ledger has to be asked by address: the crawl's, and any whose crawl is no longer there."""
+    crawls = {crawl.partition for crawl in inputs.many("raw_crawl")}
+    return artefact.asset == "raw_crawl" or (artefact.partition not in crawls and artefact.asset != "training_mix")
+
+
+def _same(artefact: Artefact, table: str, column: str, urls: list[str]) -> pl.DataFrame:
+    """The rows whose address is one of these to the letter."""
+    found = [rowindex.of_address(artefact.files, table, column, url).filter(pl.col(column).is_in(urls)) for url in urls]
+    return pl.concat(found).unique(maintain_order=True)
 
 
 def _spellings(query: str) -> Iterator[str]:
@@ -126,94 +143,106 @@ def _spellings(query: str) -> Iterator[str]:
         return
 
 
-def _documents(inputs: Inputs, ledgers: list[tuple[Artefact, pl.LazyFrame]], query: str) -> list[str]:
+def _documents(inputs: Inputs, ledgers: list[Artefact], query: str) -> list[str]:
     """The captures that a query means."""
     if _DOC_ID.fullmatch(query):
-        ids = {
-            doc
-            for artefact, ledger in ledgers
-            if artefact.asset == "raw_crawl"
-            for doc in ledger.filter(pl.col("doc_id").str.starts_with(query)).select("doc_id").collect()["doc_id"]
-        }
+        crawls = inputs.many("raw_crawl")
+        ids = {doc for crawl in crawls for doc in rowindex.beginning_with(crawl.files, LEDGER_FILE, query)}
         if len(ids) > 1:
             raise InputError(f"{query} begins {len(ids)} document ids: {', '.join(sorted(ids)[:_NEAREST])} …; give more digits")
         return list(ids)
     urls = list(_spellings(query))
     found: set[str] = set()
     for artefact in inputs.many("raw_crawl"):
-        index = pl.scan_parquet(artefact.file("index.parquet"))
-        same = index.filter(pl.col("url").is_in(urls) | pl.col("canonical_url").is_in(urls))
-        found.update(same.select("doc_id").collect()["doc_id"])
-    for _, ledger in ledgers:
-        same = ledger.filter(pl.col("url").is_in(urls) & pl.col("doc_id").is_not_null())
-        found.update(same.select("doc_id").collect()["doc_id"])
+        found.update(_same(artefact, INDEX_FILE, "canonical_url", urls)["doc_id"])
+    for artefact in ledgers:
+        if _has_addresses(inputs, artefact):
+            found.update(_same(artefact, LEDGER_FILE, "url", urls)["doc_id"].drop_nulls())
     return sorted(found)
 
 
 def _captures(inputs: Inputs, found: Found) -> None:
     """When each capture was fetched, which hold no content of their own, and which were replaced."""
+    columns = ["doc_id", "fetched_at", "revisit_of"]
     for artefact in inputs.many("raw_crawl"):
-        index = pl.scan_parquet(artefact.file("index.parquet")).filter(pl.col("doc_id").is_in(found.documents))
-        for doc, moment, original in index.select("doc_id", "fetched_at", "revisit_of").collect().iter_rows():
+        for doc, moment, original in rowindex.of_documents(artefact.files, INDEX_FILE, found.documents, columns).iter_rows():
             found.fetched[doc] = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
             if original:
                 found.same_content[doc] = original
     for artefact in inputs.many("deduped_shards"):
-        pairs = pl.scan_parquet(artefact.file("superseded.parquet")).filter(pl.col("doc_id").is_in(found.documents))
-        found.replaced_by.update(pairs.select("doc_id", "by_doc_id").collect().iter_rows())
+        pairs = rowindex.of_documents(artefact.files, SUPERSEDED_FILE, found.documents, ["doc_id", "by_doc_id"])
+        found.replaced_by.update(pairs.iter_rows())
 
 
-def _addresses(ledgers: list[tuple[Artefact, pl.LazyFrame]], documents: Iterable[str]) -> dict[str, str]:
+def _addresses(inputs: Inputs, documents: Iterable[str]) -> dict[str, str]:
     wanted = list(documents)
     found: dict[str, str] = {}
-    for artefact, ledger in ledgers:
-        if wanted and artefact.asset == "raw_crawl":
-            found.update(ledger.filter(pl.col("doc_id").is_in(wanted)).select("doc_id", "url").collect().iter_rows())
+    for artefact in inputs.many("raw_crawl"):
+        found.update(rowindex.of_documents(artefact.files, LEDGER_FILE, wanted, ["doc_id", "url"]).iter_rows())
     return found
 
 
 def _tokens(inputs: Inputs, documents: list[str]) -> Iterator[Tokens]:
     for artefact in inputs.many("tokenized_dataset"):
-        table = pl.scan_parquet(artefact.file("documents.parquet")).filter(pl.col("doc_id").is_in(documents))
-        for doc, *place in table.select("doc_id", "shard", "start", "length").collect().iter_rows():
+        columns = ["doc_id", "shard", "start", "length"]
+        for doc, *place in rowindex.of_documents(artefact.files, DOCUMENTS_FILE, documents, columns).iter_rows():
             yield Tokens(doc, artefact.ref, *place)
 
 
-def _not_met(ledgers: list[tuple[Artefact, pl.LazyFrame]], query: str) -> str:
-    frames = [ledger.select("url").unique() for artefact, ledger in ledgers if artefact.asset == "raw_crawl"]
-    urls = pl.concat(frames).unique().collect()["url"].sort().to_list() if frames else []
-    if not urls:
+def _not_met(inputs: Inputs, query: str) -> str:
+    crawls = inputs.many("raw_crawl")
+    if not crawls:
         return f"no crawl is there to look for {query!r} in; materialise raw_crawl first"
-    nearest = near_urls(query, urls)
-    return f"no crawl met {query!r}" + (
-        f"; the nearest: {', '.join(nearest)}" if nearest else f"; {len(urls):,} other URLs are known"
-    )
+    nearest = _other_spellings(crawls, query)
+    known = 0
+    if not nearest:
+        frames = [pl.scan_parquet(artefact.file(LEDGER_FILE)).select("url") for artefact in crawls]
+        urls = pl.concat(frames).unique().collect()["url"]
+        known, nearest = urls.len(), near_urls(query, urls)
+    said = f"the nearest: {', '.join(nearest)}" if nearest else f"{known:,} other URLs are known"
+    return f"no crawl met {query!r}; {said}"
 
 
-def near_urls(query: str, urls: list[str]) -> list[str]:
-    """Up to five URLs that the query may have meant: the same but for spelling, those that contain it, else similar ones."""
-    bare = _bare(query)
-    same = [url for url in urls if _bare(url) == bare]
-    holding = sorted((url for url in urls if bare and bare in _bare(url)), key=lambda url: (len(url), url))
-    found = list(dict.fromkeys([*same, *holding]))[:_NEAREST]
+def _other_spellings(crawls: list[Artefact], query: str) -> list[str]:
+    """The same page by another scheme, with or without ``www.``, a closing slash, capitals: found by the index alone."""
+    found = [rowindex.of_address(artefact.files, LEDGER_FILE, "url", query, ["url"])["url"] for artefact in crawls]
+    return pl.concat(found).unique().sort().head(_NEAREST).to_list()
+
+
+def near_urls(query: str, urls: pl.Series) -> list[str]:
+    """Up to five URLs that the query may have meant: the same but for spelling, those that contain it, else similar ones.
+
+    Of many URLs only those are compared letter by letter that share most of a few pieces of the query.
+    """
+    bare = rowindex.bare(query)
+    table = urls.alias("url").to_frame().with_columns(bare=rowindex.bare_of(pl.col("url")))
+    same = table.filter(pl.col("bare") == bare)
+    holding = table.filter(pl.col("bare").str.contains(bare, literal=True)) if bare else table.clear()
+    shortest = holding.sort(pl.col("url").str.len_chars(), "url").head(_NEAREST)
+    found = list(dict.fromkeys([*same["url"].sort().head(_NEAREST), *shortest["url"]]))[:_NEAREST]
     if found:
         return found
-    wanted = _trigrams(bare)
-    shared = sorted(urls, key=lambda url: (-len(wanted & _trigrams(_bare(url))), len(url), url))[:_COMPARED]
-    scored = sorted(((_likeness(bare, _bare(url)), url) for url in shared), key=lambda s: (-s[0], s[1]))
+    shared = pl.sum_horizontal(
+        pl.lit(0, pl.Int32), *(pl.col("bare").str.contains(piece, literal=True).cast(pl.Int32) for piece in _pieces(bare))
+    )
+    near = table.with_columns(shared=shared, size=pl.col("url").str.len_chars())
+    near = near.filter(pl.col("shared") > 0).bottom_k(_COMPARED, by=[-pl.col("shared"), "size", "url"])
+    scored = sorted(((_likeness(bare, other), url) for url, other in near.select("url", "bare").iter_rows()), key=_best)
     return [url for score, url in scored[:_NEAREST] if score >= _ALIKE]
+
+
+def _best(scored: tuple[float, str]) -> tuple[float, str]:
+    return -scored[0], scored[1]
+
+
+def _pieces(bare: str) -> list[str]:
+    """At most 24 runs of three characters, spread over the address: one mistyped letter spoils three of them."""
+    runs = list(dict.fromkeys(bare[place : place + 3] for place in range(len(bare) - 2)))
+    step = max(1, -(-len(runs) // _PIECES))
+    return runs[::step]
 
 
 def _likeness(bare: str, other: str) -> float:
     """Of the whole, or of the last part alone where a person gave no more than that."""
     last = other.rpartition("/")[2] if "/" not in bare else other
     return max(SequenceMatcher(None, bare, other).ratio(), SequenceMatcher(None, bare, last).ratio())
-
-
-def _bare(url: str) -> str:
-    plain = re.sub(r"^[a-z]+://(www\.)?", "", url.strip().lower())
-    return re.sub(r"(/index\.html?|/)$", "", plain.split("#")[0])
-
-
-def _trigrams(bare: str) -> set[str]:
-    return {bare[place : place + 3] for place in range(len(bare) - 2)}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from llm_assets.core import rowindex
 from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.errors import StoreError
 from llm_assets.core.jsonio import read_json
@@ -90,8 +91,7 @@ class Reading:
     def _rows(self, data: str) -> list[tuple[str, int, int]]:
         """(doc_id, rows, readings of one pass) of the documents in a training table."""
         if data not in self._tables:
-            mine = pl.read_parquet(self.inputs.resolve(data) / _TABLES[data.partition("/")[0]])
-            mine = mine.filter(pl.col("doc_id").is_in(self.documents))
+            mine = rowindex.of_documents(self.inputs.resolve(data), _TABLES[data.partition("/")[0]], self.documents)
             if "split" in mine.columns:  # what a mix holds out is not trained on
                 mine = mine.filter(pl.col("split") == "train")
             readings = pl.col("epochs").sum() if "epochs" in mine.columns else pl.len()

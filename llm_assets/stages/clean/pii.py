@@ -2,13 +2,19 @@
 
 A replacement depends on nothing but the text itself, so the same page gives the same text in any order. Shapes alone
 mistake versions and timestamps for addresses and cards (case B13), so each kind has a second condition.
-Sources: RFC 2606, 5737 and 3849 (reserved names and addresses), ISO/IEC 7812 (Luhn, issuer prefixes), ISO 13616 (IBAN).
+Sources: RFC 2606, 5737 and 3849 (reserved names and addresses), ISO/IEC 7812 (Luhn, issuer prefixes), ISO 13616 (IBAN);
+keys and tokens: ``secrets``.
 """
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import polars as pl
+
+from llm_assets.stages.clean import secrets
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ def _always(match: re.Match[str]) -> bool:
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
+        Kind("key", secrets.PATTERN, secrets.holds, "KEY REMOVED", secrets.HINT),
         Kind(
             "email",
             re.compile(r"\b[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}\b"),
@@ -131,6 +138,20 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def replace_all(texts: pl.Series, kinds: Sequence[str]) -> tuple[pl.Series, pl.Series]:
+    """(texts with every find replaced, replacements in each); only texts with a hint of something are looked through."""
+    counts = pl.Series([0] * texts.len(), dtype=pl.Int32)
+    if not kinds or not texts.len():
+        return texts, counts
+    hints = "|".join(f"(?:{KINDS[name].hint.pattern})" for name in KINDS if name in kinds)
+    rows = texts.str.contains(hints).fill_null(False).arg_true()
+    replaced = [replace(texts[row], kinds) for row in rows]
+    if not replaced:
+        return texts, counts
+    changed = texts.clone().scatter(rows, [text for text, _ in replaced])
+    return changed, counts.scatter(rows, [len(found) for _, found in replaced])
+
+
 def replace(text: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
     """The text with every find replaced, and the kinds found, one entry a replacement. Placeholders are not found again."""
     found: list[str] = []
@@ -142,28 +163,34 @@ def replace(text: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
             if match.group() == kind.placeholder or not kind.holds(match):
                 return match.group()
             found.append(kind.name)
-            return kind.placeholder
+            part = next((match[name] for name in secrets.PARTS if name in match.groupdict() and match[name] is not None), None)
+            return kind.placeholder if part is None else match.group().replace(part, kind.placeholder)
 
         text = kind.pattern.sub(swap, text)
     return text, found
 
 
-def score(rows: Sequence[tuple[str, str, str]], kinds: Sequence[str]) -> dict[str, float]:
-    """Precision and recall on labelled rows ``(text, personal, kind)``; ``personal`` is the part to go, empty if none is.
+def score(rows: Sequence[tuple[str, str, str]], kinds: Sequence[str]) -> dict[str, dict[str, float]]:
+    """For each kind ``precision``, ``recall`` and ``rows`` on labelled rows ``(text, personal, kind)``.
 
-    A row counts as found if the kind was replaced and the part is gone; anything replaced in a clean row is a false alarm.
+    ``personal`` is the part to go, empty if none is. A row counts as found if that part and nothing else
+    is replaced; anything else that is replaced, in any row, is a false alarm of the kind that did it. Without rows a share is 1.
     """
-    hit = missed = false_alarm = 0
+    hits, rows_of, alarms = Counter[str](), Counter[str](), Counter[str]()
     for text, personal, kind in rows:
         after, found = replace(text, kinds)
+        seen = Counter(found)
         if personal and kind in kinds:
-            good = kind in found and personal not in after
-            hit, missed = hit + good, missed + (not good)
-            false_alarm += sum(1 for name in found if name != kind)
-        else:
-            false_alarm += len(found)
+            rows_of[kind] += 1
+            if seen[kind] and after == text.replace(personal, KINDS[kind].placeholder):
+                hits[kind] += 1
+                seen[kind] -= 1
+        alarms.update(seen)
     return {
-        "recall": hit / (hit + missed) if hit + missed else 1.0,
-        "precision": hit / (hit + false_alarm) if hit + false_alarm else 1.0,
-        "rows": float(len(rows)),
+        kind: {
+            "precision": hits[kind] / (hits[kind] + alarms[kind]) if hits[kind] + alarms[kind] else 1.0,
+            "recall": hits[kind] / rows_of[kind] if rows_of[kind] else 1.0,
+            "rows": float(rows_of[kind]),
+        }
+        for kind in kinds
     }

@@ -13,22 +13,20 @@ import polars as pl
 from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.documents import CLEANED
-from llm_assets.core.ledger import KEPT, LEDGER, write_ledger
+from llm_assets.core.ledger import LEDGER, write_ledger
 from llm_assets.core.progress import Progress
-from llm_assets.core.recipe.corpus import CleanedCorpusConfig
+from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
 from llm_assets.core.report import Report
 from llm_assets.core.shards import shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
 from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.clean import pii
-from llm_assets.stages.clean.filters import c4, rules_of
-from llm_assets.stages.clean.filters.base import N_SYMBOL_FREE, judge, prepare
-from llm_assets.stages.clean.filters.repetition import add_repetition
-from llm_assets.stages.clean.language import identify
-from llm_assets.stages.clean.standardise import standardise
+from llm_assets.stages.clean.filters import datatrove, measured, rules_of
+from llm_assets.stages.clean.filters.base import Rule, count, judge, prepare
+from llm_assets.stages.clean.language import identify_all
+from llm_assets.stages.clean.standardise import standardise_all
 
 CAPTURES_FILE = "captures.parquet"  # of extracted_pages
-_VERDICT = {"kept": pl.Boolean, "rule": pl.String, "value": pl.Float64, "threshold": pl.Float64, "detail": pl.String}
 
 
 def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Progress) -> Report:
@@ -38,27 +36,30 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
     (out.files / "shards").mkdir(exist_ok=True)
     (out.private / "ledger").mkdir(exist_ok=True)
     tombstones = inputs.maybe("tombstones")
+    datatrove.build(config.datatrove_filters)  # so that a wrong name is told now, and not by every shard
     run_shard_steps(
         "llm_assets.stages.clean.run:shard",
-        {
-            "sources": [str(path) for path in shards],
-            "files": str(out.files),
-            "private": str(out.private),
-            "crawl": out.partition,
-            "config": config.model_dump(mode="json"),
-            "tombstones": str(tombstones.files) if tombstones else "",
-            "captures": str(source.files / CAPTURES_FILE),
-        },
+        {"crawl": out.partition},
         len(shards),
         out.private / "steps",
         progress,
+        places={
+            "sources": [str(path) for path in shards],
+            "files": str(out.files),
+            "private": str(out.private),
+            "tombstones": str(tombstones.files) if tombstones else "",
+            "captures": str(source.files / CAPTURES_FILE),
+        },
+        config=config,
+        inputs=[source, *([tombstones] if tombstones else [])],
+        executor=config.executor,
         workers=config.workers,
     )
     return _report(out, config)
 
 
-def shard(arguments: Mapping[str, Any], rank: int) -> None:
-    """One shard, in whatever process the executor chose."""
+def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:
+    """One shard, in whatever process the executor chose; returns the files it wrote."""
     config = CleanedCorpusConfig.model_validate(arguments["config"])
     folder = arguments["tombstones"]
     stones = Tombstones.load(Artefact("tombstones", "all", "", Path(folder)) if folder else None)
@@ -66,8 +67,10 @@ def shard(arguments: Mapping[str, Any], rank: int) -> None:
     if stones:
         pages = with_digests(pages, Path(arguments["captures"]))
     kept, ledger = clean(pages, arguments["crawl"], config, stones)
-    write_shard(Path(arguments["private"]) / "ledger" / shard_name(rank), ledger, LEDGER)
-    write_shard(Path(arguments["files"]) / "shards" / shard_name(rank), kept, CLEANED)
+    return [
+        write_shard(Path(arguments["private"]) / "ledger" / shard_name(rank), ledger, LEDGER),
+        write_shard(Path(arguments["files"]) / "shards" / shard_name(rank), kept, CLEANED),
+    ]
 
 
 def with_digests(pages: pl.DataFrame, captures: Path) -> pl.DataFrame:
@@ -81,19 +84,11 @@ def clean(
     pages: pl.DataFrame, crawl: str, config: CleanedCorpusConfig, stones: Tombstones
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(kept documents with the CLEANED columns, ledger rows of all of them) for a frame of extracted pages."""
-    texts = [standardise(text) for text in pages["text"]]
-    languages = [identify(text, config.language) for text in texts]
-    if config.c4.enabled:
-        texts = [c4.clean_lines(text, config.c4) for text in texts]
-    frame = pages.with_columns(
-        pl.Series("text", texts, pl.String),
-        pl.Series("lang", [lang for lang, _ in languages], pl.String),
-        pl.Series("lang_score", [score for _, score in languages], pl.Float32),
-    )
-    early = pl.DataFrame([_early(row, config, stones) for row in frame.iter_rows(named=True)], schema=_VERDICT, orient="row")
-    measured = add_repetition(prepare(frame))
-    late = judge(measured, rules_of(config)).with_columns(detail=pl.lit(None, pl.String))
-    verdicts = _first_dropped(early, late)
+    texts = standardise_all(pages["text"])
+    frame = pages.with_columns(texts.alias("text"), raw=pl.col("text")).hstack(identify_all(texts, config.language))
+    frame = measured(_with_tombstones(frame, stones), config).drop("raw")
+    verdicts = judge(frame, [*_first_rules(config), *rules_of(config)])
+    frame, verdicts = _by_datatrove(frame, verdicts, config)
     ledger = pl.concat([frame.select("doc_id", "url"), verdicts], how="horizontal").select(
         crawl=pl.lit(crawl),
         stage=pl.lit("cleaned_corpus"),
@@ -106,47 +101,59 @@ def clean(
         related_doc=pl.lit(None, pl.String),
         detail="detail",
     )
-    survivors = measured.filter(verdicts["kept"])
-    return _without_personal_data(survivors, config), ledger.cast(LEDGER)
+    return _without_personal_data(frame.filter(verdicts["kept"]), config), ledger.cast(LEDGER)
 
 
-def _early(row: dict[str, Any], config: CleanedCorpusConfig, stones: Tombstones) -> dict[str, Any]:
-    """What needs no measures: tombstones, size, language."""
-    stone = stones.match(url=row["url"], doc_id=row["doc_id"], sha256=row.get("payload_digest") or "")
-    if stone is not None:
-        return {"kept": False, "rule": "tombstone", "value": None, "threshold": None, "detail": stone}
-    size = len(row["text"].encode())
-    if size > config.max_text_bytes:
-        return {"kept": False, "rule": "too_large", "value": size, "threshold": config.max_text_bytes, "detail": None}
-    if row["lang"] not in config.language.languages:
-        return {
-            "kept": False,
-            "rule": "language",
-            "value": row["lang_score"],
-            "threshold": config.language.min_score,
-            "detail": row["lang"],
-        }
-    return {"kept": True, "rule": KEPT, "value": None, "threshold": None, "detail": None}
+def _with_tombstones(frame: pl.DataFrame, stones: Tombstones) -> pl.DataFrame:
+    """Add ``_stone``: what names a document as taken down, or null."""
+    if not stones:
+        return frame.with_columns(_stone=pl.lit(None, pl.String))
+    digests = frame["payload_digest"] if "payload_digest" in frame.columns else [""] * frame.height
+    rows = zip(frame["url"], frame["doc_id"], digests, strict=True)
+    found = [stones.match(url=url, doc_id=doc_id, sha256=digest or "") for url, doc_id, digest in rows]
+    return frame.with_columns(pl.Series("_stone", found, pl.String))
 
 
-def _first_dropped(early: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
-    choose = early["kept"]
-    return pl.DataFrame({name: late[name].zip_with(choose, early[name]) for name in _VERDICT})
+def _first_rules(config: CleanedCorpusConfig) -> list[Rule]:
+    """Tombstones, size and language: asked before any filter."""
+    limits = config.language
+    foreign = pl.when(~pl.col("lang").is_in(limits.languages)).then(pl.col("lang_score"))
+    return [
+        Rule("tombstone", pl.col("_stone").is_not_null().cast(pl.Int8), "at_most", 0, pl.col("_stone")),
+        Rule("too_large", pl.col("text").str.len_bytes(), "at_most", config.max_text_bytes),
+        # A language that isn't kept is dropped whatever its score; the score and its floor are told.
+        Rule("language", foreign, "none", limits.min_score, pl.col("lang")),
+    ]
+
+
+def _by_datatrove(
+    frame: pl.DataFrame, verdicts: pl.DataFrame, config: CleanedCorpusConfig
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Frame and verdicts after datatrove's own filters looked at what is kept so far."""
+    if not config.datatrove_filters:
+        return frame, verdicts
+    both = pl.concat([frame.with_row_index("_row"), verdicts.select(_kept="kept")], how="horizontal")
+    asked = both.filter("_kept")
+    rules, texts = datatrove.judge(asked, datatrove.build(config.datatrove_filters))
+    rows = asked["_row"]
+    if rows.len() and not texts.equals(asked["text"]):  # such as C4QualityFilter, which takes lines out
+        frame = prepare(frame.with_columns(frame["text"].clone().scatter(rows, texts)), config)
+    dropped = pl.DataFrame({"_row": rows, "_theirs": rules})
+    theirs = frame.with_row_index("_row").select("_row").join(dropped, on="_row", how="left", maintain_order="left")["_theirs"]
+    return frame, verdicts.with_columns(
+        kept=pl.col("kept") & theirs.is_null(), rule=pl.when(theirs.is_not_null()).then(theirs).otherwise(pl.col("rule"))
+    )
 
 
 def _without_personal_data(frame: pl.DataFrame, config: CleanedCorpusConfig) -> pl.DataFrame:
     kinds = config.personal_data.kinds if config.personal_data.enabled else []
-    n_pii = [0] * frame.height
+    n_pii = pl.Series([0] * frame.height, dtype=pl.Int32)
     for column in ("text", "title", "description"):
-        replaced = [pii.replace(text or "", kinds) for text in frame[column]]
-        frame = frame.with_columns(pl.Series(column, [text for text, _ in replaced], pl.String))
-        n_pii = [count + len(found) for count, (_, found) in zip(n_pii, replaced, strict=True)]
+        texts, found = pii.replace_all(frame[column].fill_null(""), kinds)
+        frame = frame.with_columns(texts.alias(column))
+        n_pii = n_pii + found
     return (
-        frame.with_columns(
-            n_words=pl.col(N_SYMBOL_FREE),
-            n_bytes=pl.col("text").str.len_bytes(),
-            n_pii=pl.Series(n_pii, dtype=pl.Int32),
-        )
+        frame.with_columns(n_words=count("plain_words"), n_bytes=pl.col("text").str.len_bytes(), n_pii=n_pii)
         .select(CLEANED.names())
         .cast(CLEANED)
     )

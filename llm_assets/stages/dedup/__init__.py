@@ -1,5 +1,6 @@
 """Duplicates within a crawl and against all older ones, exact and near; and evaluation text that must not be trained on."""
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -9,21 +10,27 @@ SPECS: tuple[AssetSpec, ...] = (
         gates="llm_assets.stages.dedup.gates:gates",
         gate_names=(
             "counts_add_up",
+            "minimum_rows",
             "removal_rate",
             "largest_cluster",
             "pairs_verified",
             "decontaminated",
+            "repeated_lines",
             "index_complete",
-            "documents_table",
+            *suites.names("deduped_shards"),
         ),
         inputs=(
             Input("cleaned_corpus", "same"),
+            # only its canonical links, and only where the recipe prefers pages that name themselves
+            Input("extracted_pages", "same", optional=True, fingerprint="llm_assets.stages.dedup.order:links_fingerprint"),
             Input("deduped_shards", "earlier", optional=True),
             Input("eval_suite"),
         ),
-        code=tuple(f"llm_assets.stages.dedup.{name}" for name in ("contamination", "fingerprints", "index", "kernels")),
-        libraries=("polars",),
+        code_version="2",
+        code=("llm_assets.stages.dedup", "llm_assets.core.shards"),
+        libraries=("polars", "tldextract"),
         partitioned=True,
+        follows="cleaned_corpus",
         tags={"numbers_crawl": "yes"},  # a crawl gets its number when its index commits
     ),
 )

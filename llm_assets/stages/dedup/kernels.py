@@ -1,7 +1,8 @@
-"""The inner loops of deduplication, compiled by numba: bytes → words → windows of words → signatures; then who is dropped.
+"""The inner loops of deduplication, compiled by numba: bytes → words → runs of words → signatures, and look-ups.
 
 Few and small, because each is compiled once a machine (numba keeps the result beside this file, or in ``NUMBA_CACHE_DIR``).
-They release the interpreter lock, so plain threads run them side by side.
+They release the interpreter lock, so plain threads run them side by side. What numba keeps is renewed when the kernel's own
+file changes, not when a kernel that it calls from another file does: ``mix`` and ``compiled`` are here to stay.
 
 A word is a run of letters, digits and marks; a character of a script written without spaces (Han, kana, Thai and kin) is a
 word of its own. Punctuation, symbols and spaces only separate. So 'Hello, world' and 'hello world!' are the same words.
@@ -14,28 +15,28 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-KEPT, EXACT, NEAR, SET_ASIDE = 0, 1, 2, 3  # the fate of a text; those set aside are looked at by nobody
-
 Array = npt.NDArray[Any]
 
+_WORD = np.array([48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 for c in range(128)])
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, of the rolling hash
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
     """Compiled at its first call; later processes load what was kept."""
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+    made: _F = numba.njit(cache=True, nogil=True)(function)
+    return made
 
 
-@_compiled
-def _mix(x: Any) -> Any:
+@compiled
+def mix(x: Any) -> Any:
     """The finaliser of SplitMix64 (Steele et al. 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-@_compiled
+@compiled
 def _kind(point: Any) -> int:
     """Of a code point. 0: separates words; 1: part of a word; 2: a word by itself."""
     if point < 0x80:
@@ -57,7 +58,7 @@ def _kind(point: Any) -> int:
     return 1
 
 
-@_compiled
+@compiled
 def words(data: Array, ends: Array) -> tuple[Array, Array]:
     """Hashes (FNV-1a, then mixed) of the words of consecutive texts, and where each text's words end.
 
@@ -73,14 +74,21 @@ def words(data: Array, ends: Array) -> tuple[Array, Array]:
         current = np.uint64(0xCBF29CE484222325)
         while position < end:
             first = np.int64(data[position])
+            if first < 0x80 and _WORD[first]:  # most bytes
+                current = (current ^ np.uint64(first)) * np.uint64(0x100000001B3)
+                inside = True
+                position += 1
+                continue
             size = 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
             size = min(size, end - position)
-            point = first if first < 0x80 else first & (0xFF >> (size + 1))
-            for offset in range(1, size):
-                point = (point << 6) | (np.int64(data[position + offset]) & 0x3F)
-            kind = _kind(point)
+            kind = 0
+            if first >= 0x80:
+                point = first & (0xFF >> (size + 1))
+                for offset in range(1, size):
+                    point = (point << 6) | (np.int64(data[position + offset]) & 0x3F)
+                kind = _kind(point)
             if inside and kind != 1:
-                found[filled] = _mix(current)
+                found[filled] = mix(current)
                 filled += 1
                 inside = False
                 current = np.uint64(0xCBF29CE484222325)
@@ -89,38 +97,83 @@ def words(data: Array, ends: Array) -> tuple[Array, Array]:
                     current = (current ^ np.uint64(data[byte])) * np.uint64(0x100000001B3)
                 inside = True
             if kind == 2:
-                found[filled] = _mix(current)
+                found[filled] = mix(current)
                 filled += 1
                 inside = False
                 current = np.uint64(0xCBF29CE484222325)
             position += size
         if inside:
-            found[filled] = _mix(current)
+            found[filled] = mix(current)
             filled += 1
         stops[text] = filled
     return found[:filled].copy(), stops
 
 
-@_compiled
+@compiled
 def windows(hashes: Array, ends: Array, width: int) -> tuple[Array, Array]:
-    """64-bit hashes of all runs of ``width`` words, and where each text's runs end; a shorter text has none."""
+    """64-bit hashes of all runs of ``width`` words, and where each text's runs end; a shorter text has none.
+
+    A polynomial of the words' hashes that rolls from run to run (Karp and Rabin 1987), then mixed.
+    """
     found = np.empty(hashes.size, np.uint64)
     stops = np.empty(ends.size, np.int64)
     filled = 0
     start = 0
+    leaving = _power(width)
     for text in range(ends.size):
-        for first in range(start, ends[text] - width + 1):
-            value = np.uint64(0)
-            for word in range(first, first + width):
-                value = _mix(value + hashes[word]) + np.uint64(0x9E3779B97F4A7C15)
-            found[filled] = value
-            filled += 1
+        value = np.uint64(0)
+        for place in range(start, ends[text]):
+            value = value * _BASE + hashes[place]
+            if place - start >= width:
+                value -= hashes[place - width] * leaving
+            if place - start >= width - 1:
+                found[filled] = mix(value)
+                filled += 1
         stops[text] = filled
         start = ends[text]
     return found[:filled].copy(), stops
 
 
-@_compiled
+@compiled
+def _power(exponent: int) -> Any:
+    value = np.uint64(1)
+    for _ in range(exponent):
+        value = value * _BASE
+    return value
+
+
+@compiled
+def tagged(runs: Array, ends: Array) -> Array:
+    """The upper halves of the runs' hashes, each below the number of its text: sorted, they are sorted text by text."""
+    found = np.empty(runs.size, np.uint64)
+    start = 0
+    for text in range(ends.size):
+        for place in range(start, ends[text]):
+            found[place] = (np.uint64(text) << np.uint64(32)) | (runs[place] >> np.uint64(32))
+        start = ends[text]
+    return found
+
+
+@compiled
+def distinct(ordered: Array, texts: int) -> tuple[Array, Array]:
+    """Of sorted ``tagged`` hashes the distinct ones, without the tag: uint32, and where those of each text end (texts,)
+    int64.
+    """
+    found = np.empty(ordered.size, np.uint32)
+    ends = np.zeros(texts, np.int64)
+    filled = 0
+    for place in range(ordered.size):
+        if place > 0 and ordered[place] == ordered[place - 1]:
+            continue
+        found[filled] = ordered[place] & np.uint64(0xFFFFFFFF)
+        filled += 1
+        ends[np.int64(ordered[place] >> np.uint64(32))] = filled
+    for text in range(1, texts):
+        ends[text] = max(ends[text], ends[text - 1])
+    return found[:filled].copy(), ends
+
+
+@compiled
 def band_keys(shingles: Array, ends: Array, multipliers: Array, offsets: Array, bands: int) -> Array:
     """MinHash signatures (Broder 1997), folded to a 64-bit key a band: uint64 (n, bands).
 
@@ -142,141 +195,100 @@ def band_keys(shingles: Array, ends: Array, multipliers: Array, offsets: Array, 
         for band in range(bands):
             key = np.uint64(band + 1)
             for row in range(rows):
-                key = _mix(key ^ signature[band * rows + row]) + np.uint64(0x9E3779B97F4A7C15)
+                key = mix(key ^ signature[band * rows + row]) + np.uint64(0x9E3779B97F4A7C15)
             keys[text, band] = key
         start = ends[text]
     return keys
 
 
-@_compiled
-def jaccard(one: Array, other: Array, floor: float) -> float:
-    """|A ∩ B| / |A ∪ B| of two sorted sets; -1 where their sizes alone put it below ``floor``."""
-    small, large = min(one.size, other.size), max(one.size, other.size)
-    if small == 0 or small < floor * large:
-        return -1.0
-    i, j, common = 0, 0, 0
-    while i < one.size and j < other.size:
-        if one[i] == other[j]:
-            common += 1
-            i += 1
-            j += 1
-        elif one[i] < other[j]:
-            i += 1
+@compiled
+def _lower(haystack: Array, wanted: Any, low: int) -> int:
+    """The first place from ``low`` on that is not below ``wanted``: doubling steps, then halving (Bentley and Yao 1976)."""
+    high, step = low, 1
+    while high < haystack.size and haystack[high] < wanted:
+        low = high + 1
+        high += step
+        step *= 2
+    high = min(high, haystack.size)
+    while low < high:
+        middle = (low + high) // 2
+        if haystack[middle] < wanted:
+            low = middle + 1
         else:
-            j += 1
-    return common / (one.size + other.size - common)
+            high = middle
+    return low
 
 
-@_compiled
-def against_older(
-    shingles: Array,
-    ends: Array,
-    urls: Array,
-    first: Array,
-    last: Array,
-    old_rows: Array,
-    old_shingles: Array,
-    old_ends: Array,
-    old_urls: Array,
-    floor: float,
-    limit: int,
-    used: Array,
-    best: Array,
-    partner: Array,
+@compiled
+def count_common(
+    words: Array, ends: Array, width: int, table: Array, items: Array, maybe: Array, count: Array, item: Array
 ) -> None:
-    """Compare new texts with the kept texts of one older crawl that share a band with them.
+    """Count the runs of ``width`` words of each text that stand in a sorted table too, and name the item of the first.
 
-    ``first``, ``last``: (n, bands), the slice of ``old_rows`` with the same key. ``used``: (n, bands), how many kept texts a
-    band has been compared with in still older crawls. Raises ``best`` (n,), and sets ``partner`` (n,), -1 at first, to the
-    row of the text that did (equally similar: the older one).
-    A text is never compared with another capture of its own URL.
+    ``items``: by place in the table; ``maybe``: ``sieve(table)``. Adds to ``count`` (n,), sets ``item`` (n,) where it is -1.
     """
-    seen = np.full(old_ends.size, -1, np.int64)
+    leaving = _power(width)
     start = 0
     for text in range(ends.size):
-        mine = shingles[start : ends[text]]
+        value = np.uint64(0)
+        for place in range(start, ends[text]):
+            value = value * _BASE + words[place]
+            if place - start >= width:
+                value -= words[place - width] * leaving
+            if place - start < width - 1:
+                continue
+            run = mix(value)
+            if not maybe[run & np.uint64(maybe.size - 1)]:
+                continue
+            found = _lower(table, run, 0)
+            if found < table.size and table[found] == run:
+                count[text] += 1
+                if item[text] < 0:
+                    item[text] = items[found]
         start = ends[text]
-        for band in range(first.shape[1]):
-            for place in range(first[text, band], last[text, band]):
-                if used[text, band] >= limit:
-                    break
-                used[text, band] += 1
-                row = np.int64(old_rows[place])
-                if seen[row] == text or old_urls[row] == urls[text]:
-                    continue
-                seen[row] = text
-                begin = old_ends[row - 1] if row > 0 else 0
-                found = jaccard(mine, old_shingles[begin : old_ends[row]], floor)
-                if found > best[text] or (found == best[text] and row < partner[text]):  # partner is -1 at first: no tie
-                    best[text], partner[text] = found, row
 
 
-@_compiled
-def settle(
-    order: Array,
-    shingles: Array,
-    ends: Array,
-    urls: Array,
-    buckets: Array,
-    n_buckets: int,
-    twins: Array,
-    n_twins: int,
-    floor: float,
-    limit: int,
-    used: Array,
-    best: Array,
-    fate: Array,
-    partner: Array,
-) -> None:
-    """Go through a crawl's texts in order and drop each that equals, or resembles, one that was kept before it.
-
-    Only pairs with a kept text count, each measured: there is no chain A~B~C along which C goes for A's sake (case B16).
-    ``buckets``: (n, bands) number of a text's bucket in each band, -1 where it is alone; ``twins``: (n,) number of its exact
-    text. ``best``: (n,) the similarity to older crawls so far. Sets ``fate`` of those not set aside or dropped before,
-    raises ``best``, and sets ``partner`` (n,) to the text that did (equally similar: the earlier one).
+@compiled
+def sieve(table: Array) -> Array:
+    """A flag for the lowest bits of each hash: most that are not in the table fall through it. (2^18,) bool: fits a core's
+    cache.
     """
-    bands = buckets.shape[1]
-    head = np.full(n_buckets, -1, np.int64)
-    tail = np.full(n_buckets, -1, np.int64)
-    following = np.full(buckets.shape, -1, np.int64)
-    kept_twin = np.full(n_twins, -1, np.int64)
-    seen = np.full(ends.size, -1, np.int64)
-    rank = np.empty(ends.size, np.int64)
-    for place in range(order.size):
-        rank[order[place]] = place
-    for place in range(order.size):
-        text = order[place]
-        if fate[text] != KEPT:
-            continue
-        if kept_twin[twins[text]] >= 0:
-            fate[text], partner[text], best[text] = EXACT, kept_twin[twins[text]], 1.0
-            continue
-        mine = shingles[ends[text - 1] if text > 0 else 0 : ends[text]]
-        for band in range(bands):
-            if buckets[text, band] < 0:
-                continue
-            other = head[buckets[text, band]]
-            looked = used[text, band]
-            while other >= 0 and looked < limit:
-                looked += 1
-                if seen[other] != text and urls[other] != urls[text]:
-                    seen[other] = text
-                    found = jaccard(mine, shingles[ends[other - 1] if other > 0 else 0 : ends[other]], floor)
-                    tie = found == best[text] and partner[text] >= 0 and rank[other] < rank[partner[text]]
-                    if found > best[text] or tie:
-                        best[text], partner[text] = found, other
-                other = following[other, band]
-        if best[text] >= floor:
-            fate[text] = NEAR
-            continue
-        partner[text] = -1
-        kept_twin[twins[text]] = text
-        for band in range(bands):
-            bucket = buckets[text, band]
-            if bucket < 0:
-                continue
-            if head[bucket] < 0:
-                head[bucket] = text
-            else:
-                following[tail[bucket], band] = text
-            tail[bucket] = text
+    maybe = np.zeros(1 << 18, np.bool_)
+    for place in range(table.size):
+        maybe[table[place] & np.uint64(maybe.size - 1)] = True
+    return maybe
+
+
+@compiled
+def ranges(haystack: Array, needles: Array, limit: int) -> tuple[Array, Array]:
+    """Where each needle stands in a sorted array: first and last place (excluded), at most ``limit`` of them.
+
+    ``needles`` are sorted. Few needles in a long array cost the logarithm of the gaps, many cost one walk: pages of a mapped
+    array between two needles are not read.
+    """
+    first, last = np.empty(needles.size, np.int64), np.empty(needles.size, np.int64)
+    low = 0
+    for number in range(needles.size):
+        low = _lower(haystack, needles[number], low)
+        end = low
+        while end < haystack.size and haystack[end] == needles[number] and end - low < limit:
+            end += 1
+        first[number], last[number] = low, end
+    return first, last
+
+
+@compiled
+def ranges_of_pairs(high: Array, low: Array, wanted_high: Array, wanted_low: Array) -> tuple[Array, Array]:
+    """As ``ranges``, for 128-bit values in two halves, both sides sorted by (high, low)."""
+    first, last = np.empty(wanted_high.size, np.int64), np.empty(wanted_high.size, np.int64)
+    start = 0
+    for number in range(wanted_high.size):
+        start = _lower(high, wanted_high[number], start)
+        place = start
+        while place < high.size and high[place] == wanted_high[number] and low[place] < wanted_low[number]:
+            place += 1
+        end = place
+        while end < high.size and high[end] == wanted_high[number] and low[end] == wanted_low[number]:
+            end += 1
+        first[number], last[number] = place, end
+    return first, last

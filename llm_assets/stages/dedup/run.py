@@ -1,12 +1,11 @@
-"""``deduped_shards``: one crawl's survivors, compared among themselves and with what all older crawls kept.
+"""``deduped_shards``: one crawl's survivors, compared among themselves and with what older crawls kept.
 
-Texts are judged in a fixed order: older crawls first, within a crawl by fetch time, then URL. A text is dropped if it
-equals, or resembles by measured Jaccard similarity, one that was kept before it; so a crawl added later never changes
-what an older one kept, and crawl by crawl gives what all at once would have given. A page that changed at its own URL is
-new, however much it resembles its older capture, which is then listed in ``superseded.parquet``.
+Texts are read and signed once, then judged in a fixed order (``order``), by the rules of ``judge``; repeated lines are looked
+for among those that stay. What is written: survivors, the index of them, the ledger, which older pages they supersede, and how
+much of each source went.
 """
 
-from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,235 +20,141 @@ from llm_assets.core.ledger import write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Report
-from llm_assets.stages.dedup import kernels
+from llm_assets.core.shards import shard_name, write_shard
+from llm_assets.stages.dedup import lines, removal
+from llm_assets.stages.dedup.compare_kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.contamination import Suite, load_suite
-from llm_assets.stages.dedup.fingerprints import Fingerprints, HashFunctions, fingerprint
-from llm_assets.stages.dedup.index import OlderIndex, url_hashes, write_index
-from llm_assets.stages.dedup.kernels import EXACT, KEPT, NEAR, SET_ASIDE
+from llm_assets.stages.dedup.index import IndexWriter, OlderIndex
+from llm_assets.stages.dedup.judge import THIS_CRAWL, Verdicts, judge, related, superseded
+from llm_assets.stages.dedup.order import judging_order
+from llm_assets.stages.dedup.signing import Texts, sign
 
 Array = npt.NDArray[Any]
-
-SUPERSEDED = pl.Schema({"doc_id": pl.String, "by_doc_id": pl.String, "crawl": pl.String})
 CONTAMINATED, EXACT_DUPLICATE, NEAR_DUPLICATE = "contaminated", "exact_duplicate", "near_duplicate"
-_META = ["doc_id", "url", "canonical_url", "host", "fetched_at"]
-_GROUP_BYTES = 32 << 20  # text in one Parquet row group, so that readers and the writer stay small (case B51)
-
-
-@dataclass
-class Verdicts:
-    """What was found of each of n texts, and of which kept text (by crawl and doc_id)."""
-
-    fate: Array  # (n,) int8: KEPT, EXACT, NEAR, SET_ASIDE
-    best: Array  # (n,) float64: the highest similarity to a kept text
-    related: list[str | None]
-    crawl: list[str | None] = field(default_factory=list)
+RULES = {KEPT: "kept", EXACT: EXACT_DUPLICATE, NEAR: NEAR_DUPLICATE, SET_ASIDE: CONTAMINATED}
 
 
 def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Progress) -> Report:
-    """Judge one crawl, write its survivors, the index of them, the ledger, and which older pages they supersede.
-
-    Raises ``InputError`` where an older crawl's index was made with other parameters.
-    """
+    """Judge one crawl. Raises ``InputError`` where an older crawl's index was made with other parameters."""
     shards = inputs.one("cleaned_corpus").shards()
-    suite = load_suite(inputs.one("eval_suite"), config.contamination_words)
+    suite = load_suite(inputs.one("eval_suite"), config)
     older = [OlderIndex(artefact, config) for artefact in inputs.many("deduped_shards")]
-    documents, found = _read(shards, config, suite, progress)
-    urls = url_hashes(documents["canonical_url"])
-    order = _order(documents)
-    verdicts = judge(documents, found, urls, order, older, suite, config, out.partition)
-    kept = order[verdicts.fate[order] == KEPT]
-    superseded = _superseded(documents, kept, older, out.partition)
-    _write_shards(shards, documents, verdicts.fate == KEPT, out.files)
-    write_index(out.files, found, urls, documents, kept, config)
-    superseded.write_parquet(out.files / "superseded.parquet", compression="zstd")
-    ledger = _ledger(documents, verdicts, superseded, config, out.partition)
+    out.private.mkdir(parents=True, exist_ok=True)
+    read, facts = sign(shards, config, suite.runs, out.private, progress)
+    texts = read.ranked(judging_order(facts, inputs.maybe("extracted_pages"), config))
+    del read, facts
+    verdicts = judge(texts, older, suite, config, out.private)
+    kept = np.flatnonzero(verdicts.fate == KEPT)
+    repeated = None
+    if config.repeated_lines.action != "keep":
+        repeated = lines.find(shards, texts, kept, older, config.repeated_lines, out.private)
+    _write_index(out.files, texts, kept, repeated, config)
+    replaced = superseded(texts, kept, older, out.partition)
+    replaced.write_parquet(out.files / "superseded.parquet", compression="zstd")
+    changed, sources = _write_shards(shards, texts, kept, repeated, config, out.files)
+    ledger = _ledger(sources, texts, verdicts, replaced, changed, older, suite, config, out.partition)
     counts = write_ledger(out.files, ledger)
-    return _report(ledger, counts, superseded, [index.crawl for index in older], found, out.files)
+    shares = removal.count(pl.concat([sources, fates(ledger, out.partition).drop("doc_id")], how="horizontal"))
+    shares.write_parquet(out.files / removal.TABLE, compression="zstd")
+    report = _report(ledger, counts, shares, replaced, older, texts, out.files)
+    _count_lines(report, changed, repeated)
+    report.metrics |= _contamination_metrics(verdicts, config, older)
+    return report
 
 
-def _read(
-    shards: list[Path], config: DedupedShardsConfig, suite: Suite, progress: Progress
-) -> tuple[pl.DataFrame, Fingerprints]:
-    """All texts of the crawl as fingerprints; one shard's text is in memory at a time."""
-    functions = HashFunctions.of(config)
-    frames, parts = [], []
-    for number, shard in enumerate(shards):
-        frame = pl.read_parquet(shard, columns=[*_META, "text"])
-        parts.append(fingerprint(frame["text"], config, functions, suite.runs))
-        frames.append(frame.drop("text"))
-        progress.update(number + 1, len(shards), "shards")
-    if not frames:
-        empty = pl.Series(dtype=pl.String)
-        return pl.DataFrame(schema={name: CLEANED[name] for name in _META}), fingerprint(empty, config, functions, suite.runs)
-    return pl.concat(frames), Fingerprints.joined(parts)
+def _write_index(files: Path, texts: Texts, kept: Array, repeated: lines.Repeated | None, config: DedupedShardsConfig) -> None:
+    writer = IndexWriter(files)
+    writer.save("doc_ids", texts.doc_ids[kept])
+    writer.save("urls", texts.urls[kept, 0])
+    writer.sorted_pairs("url_rows", texts.urls[kept])
+    writer.sorted_pairs("exact", texts.exact[kept])
+    writer.shingles(texts.shingles, texts.starts[kept], texts.ends[kept], texts.let_go)
+    rows = np.flatnonzero(texts.ends[kept] > texts.starts[kept])  # texts without a shingle have no band
+    writer.bands((texts.keys(band)[kept[rows]] for band in range(config.bands)), rows, config.bands)
+    if repeated is not None:
+        writer.save("lines", repeated.index)
+    writer.finish(config, int(kept.size))
 
 
-def _order(documents: pl.DataFrame) -> Array:
-    """Numbers of the documents in the order in which they are judged: no two runs differ in it."""
-    ranked = documents.with_row_index("number").sort("fetched_at", "canonical_url", "doc_id")
-    return ranked["number"].to_numpy().astype(np.int64)
-
-
-def judge(
-    documents: pl.DataFrame,
-    found: Fingerprints,
-    urls: Array,
-    order: Array,
-    older: list[OlderIndex],
-    suite: Suite,
+def _write_shards(
+    shards: list[Path],
+    texts: Texts,
+    kept: Array,
+    repeated: lines.Repeated | None,
     config: DedupedShardsConfig,
-    crawl: str,
-) -> Verdicts:
-    """Contamination, then copies in older crawls, then copies in this one."""
-    count = documents.height
-    verdicts = Verdicts(np.full(count, KEPT, np.int8), np.zeros(count), [None] * count, [None] * count)
-    _contamination(found, suite, verdicts)
-    long_enough = np.diff(found.ends, prepend=0) > 0
-    used = np.zeros(found.keys.shape, np.int32)
-    for index in older:
-        _older(index, found, urls, long_enough, used, verdicts, config)
-    _this_crawl(documents["doc_id"], found, urls, order, long_enough, used, verdicts, config, crawl)
-    return verdicts
+    files: Path,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One shard of survivors for each shard that came in, rows in the order in which they came.
 
-
-def _contamination(found: Fingerprints, suite: Suite, verdicts: Verdicts) -> None:
-    verdicts.best[:] = np.where(found.overlap > 0, found.overlap, 0.0)
-    for number in np.flatnonzero(found.overlap > 0):
-        verdicts.fate[number], verdicts.related[number] = SET_ASIDE, suite.ids[found.item[number]]
-    if not suite.exact:
-        return
-    for text, (high, low) in enumerate(found.exact.tolist()):
-        item = suite.exact.get((high, low))
-        if item is not None and verdicts.fate[text] == KEPT:
-            verdicts.fate[text], verdicts.related[text], verdicts.best[text] = SET_ASIDE, suite.ids[item], 1.0
-
-
-def _older(
-    index: OlderIndex,
-    found: Fingerprints,
-    urls: Array,
-    long_enough: Array,
-    used: Array,
-    verdicts: Verdicts,
-    config: DedupedShardsConfig,
-) -> None:
-    twins = index.find_exact(found.exact)
-    equal = np.flatnonzero((twins >= 0) & (verdicts.fate == KEPT))
-    verdicts.fate[equal] = EXACT
-    verdicts.best[equal] = 1.0
-    first, last = index.find_bands(found.keys)
-    skip = ~(long_enough & (verdicts.fate == KEPT))
-    last[skip] = first[skip]
-    partner = np.full(urls.size, -1, np.int64)
-    kernels.against_older(
-        found.shingles,
-        found.ends,
-        urls,
-        first,
-        last,
-        index.band_rows,
-        index.shingles,
-        index.ends,
-        index.urls,
-        config.jaccard,
-        config.bucket_limit,
-        used,
-        verdicts.best,
-        partner,
-    )
-    partner[equal] = twins[equal]
-    ids = index.documents["doc_id"]
-    for number in np.flatnonzero(partner >= 0):
-        verdicts.related[number], verdicts.crawl[number] = ids[int(partner[number])], index.crawl
-
-
-def _this_crawl(
-    ids: pl.Series,
-    found: Fingerprints,
-    urls: Array,
-    order: Array,
-    long_enough: Array,
-    used: Array,
-    verdicts: Verdicts,
-    config: DedupedShardsConfig,
-    crawl: str,
-) -> None:
-    buckets, n_buckets = _buckets(found.keys, long_enough & np.isin(verdicts.fate, (KEPT,)))
-    # both halves of the exact hash decide; equal halves get equal numbers
-    _, twins = np.unique(found.exact, axis=0, return_inverse=True)
-    partner = np.full(ids.len(), -1, np.int64)
-    kernels.settle(
-        order,
-        found.shingles,
-        found.ends,
-        urls,
-        buckets,
-        n_buckets,
-        twins.ravel().astype(np.int64),
-        int(twins.max(initial=-1)) + 1,
-        config.jaccard,
-        config.bucket_limit,
-        used,
-        verdicts.best,
-        verdicts.fate,
-        partner,
-    )
-    for number in np.flatnonzero(partner >= 0):
-        verdicts.related[number], verdicts.crawl[number] = ids[int(partner[number])], crawl
-
-
-def _buckets(keys: Array, wanted: Array) -> tuple[Array, int]:
-    """Number the band keys that two or more wanted texts share; -1 for all others. (n, bands) int64, and how many there are."""
-    buckets = np.full(keys.shape, -1, np.int64)
-    values, inverse, counts = np.unique(keys[wanted].ravel(), return_inverse=True, return_counts=True)
-    shared = counts > 1
-    numbers = np.where(shared, np.cumsum(shared) - 1, -1)
-    buckets[wanted] = numbers[inverse].reshape(-1, keys.shape[1])
-    return buckets, int(shared.sum()) if values.size else 0
-
-
-def _superseded(documents: pl.DataFrame, kept: Array, older: list[OlderIndex], crawl: str) -> pl.DataFrame:
-    """Older kept captures of the URLs of this crawl's survivors, each with the newest survivor of that URL."""
-    mine = documents.select("doc_id", "canonical_url")[kept]
-    newest = mine.unique("canonical_url", keep="last", maintain_order=True).rename({"doc_id": "by_doc_id"})
-    known = [index.documents.with_columns(crawl=pl.lit(index.crawl)) for index in older]
-    known.append(mine.with_columns(crawl=pl.lit(crawl)))
-    pairs = pl.concat(known).join(newest, on="canonical_url", maintain_order="left")
-    return pairs.filter(pl.col("doc_id") != pl.col("by_doc_id")).select(SUPERSEDED.names()).cast(SUPERSEDED)
-
-
-def _write_shards(shards: list[Path], documents: pl.DataFrame, kept: Array, files: Path) -> None:
-    """One shard of survivors for each shard that came in, rows in the order in which they came."""
+    Returns the rows of ``repeated_lines.parquet``, and the address and the sources of all documents that came in.
+    """
     folder = files / "shards"
     folder.mkdir(exist_ok=True)
     for stale in folder.glob("*.parquet"):
         stale.unlink()
+    ranks = np.full(texts.size, -1, np.int64)
+    ranks[texts.row[kept]] = kept
+    changed, sources = [pl.DataFrame(schema=lines.SCHEMA)], [_sources(pl.DataFrame(schema=CLEANED))]
     start = 0
     for number, shard in enumerate(shards):
         frame = pl.read_parquet(shard).select(CLEANED.names()).cast(CLEANED)
-        mine = frame.filter(pl.Series(kept[start : start + frame.height], dtype=pl.Boolean))
+        sources.append(_sources(frame))
+        mine = ranks[start : start + frame.height]
         start += frame.height
-        mean = max(1, int(mine["n_bytes"].mean() or 1))  # type: ignore[arg-type]
-        size = max(1, min(100_000, _GROUP_BYTES // mean))
-        mine.write_parquet(folder / f"{number:05d}.parquet", compression="zstd", row_group_size=size)
+        survivors = frame.filter(pl.Series(mine >= 0, dtype=pl.Boolean))
+        if repeated is not None:
+            survivors, rows = lines.edit(survivors, mine[mine >= 0], repeated, config.repeated_lines)
+            changed.append(rows)
+        write_shard(folder / shard_name(number), survivors, CLEANED)
     if not shards:
-        pl.DataFrame(schema=CLEANED).write_parquet(folder / "00000.parquet")
+        write_shard(folder / shard_name(0), pl.DataFrame(schema=CLEANED), CLEANED)
+    table = pl.concat(changed)
+    if repeated is not None:
+        table.write_parquet(files / lines.TABLE, compression="zstd")
+    return table, pl.concat(sources)
+
+
+def _sources(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select("doc_id", "url", "host", "source_kind", language="lang")
 
 
 def _ledger(
-    documents: pl.DataFrame, verdicts: Verdicts, superseded: pl.DataFrame, config: DedupedShardsConfig, crawl: str
+    documents: pl.DataFrame,
+    texts: Texts,
+    verdicts: Verdicts,
+    replaced: pl.DataFrame,
+    changed: pl.DataFrame,
+    older: list[OlderIndex],
+    suite: Suite,
+    config: DedupedShardsConfig,
+    crawl: str,
 ) -> pl.DataFrame:
     # a survivor may supersede several captures: the newest is named here, superseded.parquet has them all
-    replaced = superseded.unique("by_doc_id", keep="last").select(doc_id="by_doc_id", replaces="doc_id")
-    frame = documents.select("doc_id", "url").with_columns(
-        pl.Series("fate", verdicts.fate),
-        pl.Series("best", verdicts.best),
-        pl.Series("related", verdicts.related, dtype=pl.String),
-        pl.Series("of", verdicts.crawl, dtype=pl.String),
+    replaces = replaced.unique("by_doc_id", keep="last", maintain_order=True).select(doc_id="by_doc_id", replaces="doc_id")
+    removed = changed.filter(pl.col("action") != lines.LEFT_WHOLE).select(
+        "doc_id",
+        note=pl.format(
+            "{} repeated lines " + (lines.FLAGGED if config.repeated_lines.action == "flag" else "removed"), "lines"
+        ),
     )
-    frame = frame.join(replaced, on="doc_id", how="left", maintain_order="left")
+    names = {THIS_CRAWL: crawl, **{number: index.crawl for number, index in enumerate(older)}}
+    place = np.argsort(texts.row)  # from judging order back to that of the shards
+    item = verdicts.item[place]
+    frame = documents.select("doc_id", "url").with_columns(
+        pl.Series("fate", verdicts.fate[place]),
+        pl.Series("best", verdicts.best[place]),
+        pl.Series("twin", related(texts, verdicts, older), dtype=pl.String)[place],
+        pl.Series("of", verdicts.crawl[place]).replace_strict(names, return_dtype=pl.String),
+        pl.Series("item", [suite.ids[number] if number >= 0 else None for number in item.tolist()], dtype=pl.String),
+        pl.Series("overlap", verdicts.overlap[place]),
+    )
+    frame = frame.join(replaces, on="doc_id", how="left", maintain_order="left")
+    frame = frame.join(removed, on="doc_id", how="left", maintain_order="left")
     fate, kept = pl.col("fate"), pl.col("fate") == KEPT
-    rules = {KEPT: "kept", EXACT: EXACT_DUPLICATE, NEAR: NEAR_DUPLICATE, SET_ASIDE: CONTAMINATED}
+    found = pl.when(pl.col("overlap") > 0).then(pl.format("{}: {} runs of words in common", "item", "overlap"))
+    whole = found.when(pl.col("item").is_not_null()).then(pl.format("{}: its whole text", "item"))
+    supersedes = pl.when(pl.col("replaces").is_not_null()).then(pl.lit("supersedes"))
+    notes = pl.concat_str(supersedes, whole, "note", separator="; ", ignore_nulls=True)
     thresholds = {KEPT: None, EXACT: 1.0, NEAR: config.jaccard, SET_ASIDE: 1.0}
     return frame.select(
         "doc_id",
@@ -257,21 +162,59 @@ def _ledger(
         crawl=pl.lit(crawl),
         stage=pl.lit("deduped_shards"),
         kept=kept,
-        rule=fate.replace_strict(rules, return_dtype=pl.String),
-        value=pl.when(~kept).then("best"),
+        rule=fate.replace_strict(RULES, return_dtype=pl.String),
+        value=pl.when(fate == SET_ASIDE).then(pl.max_horizontal("overlap", 1).cast(pl.Float64)).when(~kept).then("best"),
         threshold=fate.replace_strict(thresholds, return_dtype=pl.Float64),
-        related_doc=pl.when(kept).then("replaces").otherwise("related"),
-        detail=pl.when(kept & pl.col("replaces").is_not_null())
-        .then(pl.lit("supersedes"))
-        .when(fate.is_in([EXACT, NEAR]))
-        .then(pl.format("of {}", "of"))
+        related_doc=pl.when(kept).then("replaces").when(fate == SET_ASIDE).then("item").otherwise("twin"),
+        detail=pl.when(kept)
+        .then(pl.when(notes != "").then(notes))
         .when(fate == SET_ASIDE)
-        .then(pl.lit(f"runs of {config.contamination_words} words in common, or the whole text")),
+        .then(whole)
+        .otherwise(pl.format("of {}", "of")),
     )
 
 
+def fates(ledger: pl.DataFrame, crawl: str) -> pl.DataFrame:
+    """What became of each document, as ``removal.count`` takes it."""
+    exact = pl.col("rule") == EXACT_DUPLICATE
+    own = (pl.col("detail") == f"of {crawl}").fill_null(False)
+    return ledger.select(
+        "doc_id",
+        near=pl.col("rule") == NEAR_DUPLICATE,
+        own_copies=exact & own,
+        older_copies=exact & ~own,
+        contaminated=pl.col("rule") == CONTAMINATED,
+    )
+
+
+def _contamination_metrics(verdicts: Verdicts, config: DedupedShardsConfig, older: list[OlderIndex]) -> dict[str, Any]:
+    names = [index.crawl for index in older]
+    patterns = [wanted for wanted in config.against if wanted != "*" and not any(fnmatchcase(name, wanted) for name in names)]
+    return {"contaminated_documents": int((verdicts.item >= 0).sum()), "against_without_a_crawl": patterns}
+
+
+def _count_lines(report: Report, changed: pl.DataFrame, repeated: lines.Repeated | None) -> None:
+    if repeated is None:
+        return
+    by_action = {action: part for (action,), part in changed.group_by("action")}
+    for action in (lines.REMOVED, lines.FLAGGED, lines.LEFT_WHOLE):
+        part = by_action.get(action, changed.head(0))
+        report.counts[f"lines_{action}"] = int(part["lines"].sum())
+        report.counts[f"documents_with_lines_{action}"] = part.height
+    report.metrics["repeated_lines_bytes"] = int(changed.filter(pl.col("action") != lines.LEFT_WHOLE)["bytes"].sum())
+    report.tables["Lines repeated most"] = [
+        {"repetitions": count, "line": repeated.excerpts.get(value, "")} for value, count in repeated.counts.items()
+    ]
+
+
 def _report(
-    ledger: pl.DataFrame, counts: dict[str, int], superseded: pl.DataFrame, older: list[str], found: Fingerprints, files: Path
+    ledger: pl.DataFrame,
+    counts: dict[str, int],
+    shares: pl.DataFrame,
+    replaced: pl.DataFrame,
+    older: list[OlderIndex],
+    texts: Texts,
+    files: Path,
 ) -> Report:
     near = ledger.filter(pl.col("rule") == NEAR_DUPLICATE)
     drawn = {}
@@ -284,17 +227,18 @@ def _report(
     largest = clusters(ledger).head(10)
     across = ledger.filter(pl.col("rule").is_in([EXACT_DUPLICATE, NEAR_DUPLICATE])).group_by("detail").len().sort("detail")
     return Report(
-        counts={**counts, "superseded": superseded.height},
+        counts={**counts, "superseded": replaced.height},
         metrics={
-            "older_crawls": older,
+            "older_crawls": [index.crawl for index in older],
             "duplicates_by_crawl": {of.removeprefix("of "): int(n) for of, n in across.iter_rows()},
             "largest_cluster": int(largest["documents"].max() or 1),  # type: ignore[arg-type]
-            "shingles": int(found.shingles.size),
+            "shingles": int(texts.shingles.size),
         },
         plots=drawn,
         tables={
             "Largest clusters": largest.to_dicts(),
             "Near-duplicates": near.select("url", "related_doc", pl.col("value").round(3)).head(8).to_dicts(),
+            "Sources": shares.sort("documents", descending=True).head(12).to_dicts(),
         },
     )
 

@@ -50,29 +50,33 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
     )
     pages.write_parquet(out.private / _PLANNED)
     shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
-    arguments = {
-        "raw": str(raw.files),
-        "files": str(out.files),
-        "private": str(out.private),
-        "crawl": out.partition,
-        "config": config.model_dump(mode="json"),
-        "shards": shards,
-    }
-    entry = "llm_assets.stages.extract.run:shard"
-    run_shard_steps(entry, arguments, len(shards), out.private / "steps", progress, workers=config.workers)
+    run_shard_steps(
+        "llm_assets.stages.extract.run:shard",
+        {"crawl": out.partition, "shards": shards},
+        len(shards),
+        out.private / "steps",
+        progress,
+        places={"raw": str(raw.files), "files": str(out.files), "private": str(out.private)},
+        config=config,
+        inputs=[raw],
+        executor=config.executor,
+        workers=config.workers,
+    )
     return _collect(out)
 
 
-def shard(arguments: Mapping[str, Any], rank: int) -> None:
-    """Make one shard, in whatever process the executor chose."""
+def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:
+    """Make one shard, in whatever process the executor chose; returns the files it wrote."""
     config = ExtractedPagesConfig.model_validate(arguments["config"])
     private = Path(arguments["private"])
     first, end = arguments["shards"][rank]
     pages = pl.read_parquet(private / _PLANNED).slice(first, end - first)
     texts, captures, ledger = extract(pages, Path(arguments["raw"]), arguments["crawl"], config, private / f"parser-{rank}.log")
-    write_shard(private / "captures" / shard_name(rank), captures, CAPTURES)
-    write_shard(private / "ledger" / shard_name(rank), ledger, LEDGER)
-    write_shard(Path(arguments["files"]) / "shards" / shard_name(rank), texts, EXTRACTED)
+    return [
+        write_shard(private / "captures" / shard_name(rank), captures, CAPTURES),
+        write_shard(private / "ledger" / shard_name(rank), ledger, LEDGER),
+        write_shard(Path(arguments["files"]) / "shards" / shard_name(rank), texts, EXTRACTED),
+    ]
 
 
 def extract(

@@ -12,5 +12,6 @@ SPECS: tuple[AssetSpec, ...] = (
         code=("llm_assets.stages.images.process", "llm_assets.stages.images.captions", "llm_assets.core.warcs"),
         libraries=("pillow", "resiliparse"),
         partitioned=True,
+        follows="raw_crawl",
     ),
 )

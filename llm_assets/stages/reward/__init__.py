@@ -4,6 +4,7 @@
 no person was asked. ``reward_model`` learns to tell them apart and gives PPO its reward.
 """
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -12,7 +13,12 @@ SPECS: tuple[AssetSpec, ...] = (
         entry="llm_assets.stages.reward.preferences:run",
         inputs=(Input("instruction_dataset"), Input("deduped_shards", "all")),
         gates="llm_assets.stages.reward.preference_gates:gates",
-        gate_names=("preference_pairs_differ", "preference_kinds_balanced", "preference_follows_split", "preference_table"),
+        gate_names=(
+            "preference_pairs_differ",
+            "preference_kinds_balanced",
+            "preference_follows_split",
+            *suites.names("preference_dataset"),
+        ),
         code=("llm_assets.core.prompts",),
         libraries=("polars",),
     ),

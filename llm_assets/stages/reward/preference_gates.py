@@ -1,11 +1,10 @@
 """Gates of ``preference_dataset``, computed again from what was written."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from llm_assets.core import expectations
+from llm_assets.core import suites
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.recipe.post_training import PreferenceDatasetConfig
 from llm_assets.core.report import Gate, Report
@@ -13,27 +12,18 @@ from llm_assets.stages.reward.preferences import KINDS, PREFERENCES, SPLITS, sam
 
 
 def gates(inputs: Inputs, files: Path, config: PreferenceDatasetConfig, report: Report) -> list[Gate]:
-    """No equal pairs, kinds balanced, the split of the instructions, and the table rules."""
-    splits = {name: pl.read_parquet(files / f"{name}.parquet") for name in SPLITS}
+    """No equal pairs, kinds balanced, the split of the instructions, and the suite."""
+    stored = [files / f"{name}.parquet" for name in SPLITS]
+    splits = {name: pl.read_parquet(path) for name, path in zip(SPLITS, stored, strict=True)}
     whole = pl.concat([frame.with_columns(split=pl.lit(name)) for name, frame in splits.items()], how="vertical_relaxed")
-    rules: list[tuple[str, dict[str, Any]]] = [
-        ("expect_column_values_to_not_be_null", {"column": name}) for name in PREFERENCES.names()
-    ]
-    rules += [
-        ("expect_column_value_lengths_to_be_between", {"column": name, "min_value": 1})
-        for name in ("prompt", "chosen", "rejected")
-    ]
-    rules += [
-        ("expect_column_values_to_be_unique", {"column": "id"}),
-        ("expect_column_values_to_be_in_set", {"column": "kind", "value_set": list(KINDS)}),
-        ("expect_column_pair_values_to_be_equal", {"column_A": "doc_id", "column_B": "rejected_doc_id", "mostly": 0.4}),
-        ("expect_table_row_count_to_be_between", {"min_value": 1}),
-    ]
+    pages = suites.languages(inputs.many("deduped_shards"))
+    length = pl.sum_horizontal(pl.col(name).str.len_chars() for name in ("prompt", "chosen", "rejected"))
+    rows = suites.measured(whole.join(pages, on="doc_id", how="left", maintain_order="left"), length)
     return [
         _differ(whole, config),
         _balanced(splits, config),
         _follows(inputs, splits),
-        expectations.check("preference_table", whole, rules),
+        *suites.check("preference_dataset", files, rows, config, PREFERENCES, stored),
     ]
 
 

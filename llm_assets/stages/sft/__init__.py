@@ -4,6 +4,7 @@
 split 8:1:1 by article and clear of the evaluation suite. ``sft_model`` is trained on the answers only, with TRL.
 """
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -17,7 +18,7 @@ SPECS: tuple[AssetSpec, ...] = (
             "instruction_articles_apart",
             "instruction_no_eval_overlap",
             "instruction_coverage",
-            "instruction_table",
+            *suites.names("instruction_dataset"),
         ),
         code=("llm_assets.core.prompts", "llm_assets.core.documents", "llm_assets.core.embedded"),
         libraries=("jupyterlab-language-pack-fr-FR", "polars"),

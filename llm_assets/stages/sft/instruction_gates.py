@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from llm_assets.core import expectations
+from llm_assets.core import expectations, suites
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.jsonio import read_json
 from llm_assets.core.recipe.post_training import InstructionDatasetConfig
@@ -20,30 +19,26 @@ _DEVIATIONS = 4
 
 
 def gates(inputs: Inputs, files: Path, config: InstructionDatasetConfig, report: Report) -> list[Gate]:
-    """Shares of the split, articles apart, no overlap with the suite, every task and topic there, and the table rules."""
-    splits = {name: pl.read_parquet(files / f"{name}.parquet") for name in SPLITS}
+    """Shares of the split, articles apart, no overlap with the suite, every task and topic there, and the suite."""
+    stored = [files / f"{name}.parquet" for name in SPLITS]
+    splits = {name: pl.read_parquet(path) for name, path in zip(SPLITS, stored, strict=True)}
     whole = pl.concat([frame.with_columns(split=pl.lit(name)) for name, frame in splits.items()], how="vertical_relaxed")
     suite = inputs.one("eval_suite")
     topics = list(read_json(suite.file("suite.json"))["classes"])
-    rules: list[tuple[str, dict[str, Any]]] = [
-        ("expect_column_values_to_not_be_null", {"column": name}) for name in INSTRUCTIONS.names()
-    ]
-    rules += [
-        ("expect_column_value_lengths_to_be_between", {"column": name, "min_value": 1}) for name in ("prompt", "answer", "url")
-    ]
-    rules += [
-        ("expect_column_values_to_be_unique", {"column": "id"}),
-        ("expect_column_values_to_match_regex", {"column": "doc_id", "regex": "^[0-9a-f]{32}$"}),
-        ("expect_column_values_to_be_in_set", {"column": "task", "value_set": list(TASKS)}),
-        ("expect_table_row_count_to_be_between", {"min_value": 1}),
-    ]
     return [
         _shares(splits, config),
         _apart(whole),
         _overlap(splits, HeldOut.of(suite, config.overlap_words), config),
         _coverage(splits["train"], topics, config),
-        expectations.check("instruction_table", whole, rules),
+        *suites.check("instruction_dataset", files, _measured(inputs, whole), config, INSTRUCTIONS, stored),
     ]
+
+
+def _measured(inputs: Inputs, whole: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their length in characters and the language of their page; null for interface strings, which have none."""
+    pages = suites.languages(inputs.many("deduped_shards"))
+    length = pl.col("prompt").str.len_chars() + pl.col("answer").str.len_chars()
+    return suites.measured(whole.join(pages, on="doc_id", how="left", maintain_order="left"), length)
 
 
 def _shares(splits: dict[str, pl.DataFrame], config: InstructionDatasetConfig) -> Gate:

@@ -3,6 +3,7 @@
 Order of a training's data is no artefact: it is a function of (seed, step, mix), in ``llm_assets.lm.data``.
 """
 
+from llm_assets.core import suites
 from llm_assets.core.spec import AssetSpec, Input
 
 SPECS: tuple[AssetSpec, ...] = (
@@ -26,12 +27,13 @@ SPECS: tuple[AssetSpec, ...] = (
             "text_round_trips",
             "bytes_per_token",
             "counts_add_up",
-            "documents_table",
+            *suites.names("tokenized_dataset"),
         ),
         inputs=(Input("tokenizer"), Input("deduped_shards", "same")),
         code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
         libraries=("tokenizers",),
         partitioned=True,
+        follows="deduped_shards",
     ),
     AssetSpec(
         name="training_mix",
@@ -41,5 +43,6 @@ SPECS: tuple[AssetSpec, ...] = (
         gate_names=("enough_tokens", "proportions", "splits_apart", "counts_add_up", "documents_table"),
         inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
         code=("llm_assets.stages.tokens.encode", "llm_assets.stages.tokens.sampling"),
+        follows="tokenized_dataset",
     ),
 )

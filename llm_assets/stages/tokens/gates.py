@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
+from llm_assets.core import suites
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import InputError
 from llm_assets.core.expectations import check
@@ -17,7 +18,7 @@ from llm_assets.core.report import Gate, Report
 from llm_assets.lm import chat
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.lm.tokenizer import CONTROL_TOKENS
-from llm_assets.stages.tokens.encode import DOCUMENTS_FILE, TOKENS_FILE, shard_name
+from llm_assets.stages.tokens.encode import DOCUMENTS, DOCUMENTS_FILE, TOKENS_FILE, shard_name
 from llm_assets.stages.tokens.mix import MIX_FILE, TRAIN, VALIDATION, factor, tokens_by
 from llm_assets.stages.tokens.sampling import unit_intervals
 from llm_assets.stages.tokens.train import SAMPLES
@@ -77,16 +78,13 @@ def tokenized_dataset(inputs: Inputs, files: Path, config: TokenizedDatasetConfi
         _sample_round_trip(inputs, files, documents, about, config),
         _bytes_per_token(documents, config),
         _shards_ledger(files, documents),
-        check(
-            "documents_table",
-            documents.select("doc_id", "lang", "length", "n_bytes"),
-            [
-                ("expect_column_values_to_not_be_null", {"column": "doc_id"}),
-                ("expect_column_values_to_be_unique", {"column": "doc_id"}),
-                ("expect_column_values_to_not_be_null", {"column": "lang"}),
-                ("expect_column_values_to_be_between", {"column": "length", "min_value": 1}),
-                ("expect_column_values_to_be_between", {"column": "n_bytes", "min_value": 0}),
-            ],
+        *suites.check(
+            "tokenized_dataset",
+            files,
+            suites.measured(documents, pl.col("length")),
+            config,
+            DOCUMENTS,
+            [files / DOCUMENTS_FILE],
         ),
     ]
 

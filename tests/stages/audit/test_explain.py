@@ -193,6 +193,7 @@ def test_near_urls_prefer_the_same_page_then_the_words_they_share():
         "https://b.example/fr/the-great-wall",
         "https://b.example/",
     ]
+    urls = pl.Series(urls)
     assert near_urls("http://b.example", urls)[0] == "https://b.example/"
     assert near_urls("https://a.example/fr/great-wall", urls)[0] == "https://b.example/fr/the-great-wall"
     assert near_urls("page-2999", urls) == ["https://a.example/en/page-2999"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_assets.core import embedded
-from llm_assets.core.recipe.corpus import (
+from llm_assets.core.recipe.cleaning import (
     C4Rules,
     CleanedCorpusConfig,
     FinewebRules,

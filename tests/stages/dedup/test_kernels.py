@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
-from llm_assets.stages.dedup import kernels
-from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint, normalise, shingle_sets, word_hashes
-
-NONE = EvalRuns(np.empty(0, np.uint64), np.empty(0, np.int64), 13)
+from llm_assets.stages.dedup import compare_kernels, kernels
+from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint, shingle_sets, word_hashes
+from llm_assets.stages.dedup.plain import normalise
+from llm_assets.stages.dedup.signing import sign
+from tests.support import corpus
 
 
 def words_of(text):
@@ -74,12 +76,12 @@ def test_jaccard_is_that_of_plain_python_sets(texts, width):
     for one, a in zip(mine, sets, strict=True):
         for other, b in zip(mine, sets, strict=True):
             wanted = len(a & b) / len(a | b) if a and b else -1.0
-            assert kernels.jaccard(one, other, 0.0) == wanted
+            assert compare_kernels.jaccard(one, other, 0.0) == wanted
 
 
 def test_sizes_alone_can_rule_a_pair_out():
-    assert kernels.jaccard(np.arange(7, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == -1.0
-    assert kernels.jaccard(np.arange(8, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == 0.8
+    assert compare_kernels.jaccard(np.arange(7, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == -1.0
+    assert compare_kernels.jaccard(np.arange(8, dtype=np.uint32), np.arange(10, dtype=np.uint32), 0.8) == 0.8
 
 
 def interpreted(kernel, *arguments):
@@ -100,41 +102,15 @@ def test_the_compiled_code_does_what_the_python_says():
             assert np.array_equal(compiled, plain)
     shingles, set_ends = shingle_sets(hashes, stops, 2)
     functions = HashFunctions.of(DedupedShardsConfig(bands=4, rows=2))
+    for kernel, given_ in ((kernels.tagged, (found[0], found[1])), (kernels.distinct, (np.sort(kernels.tagged(*found)), 5))):
+        assert np.array_equal(np.hstack(kernel(*given_)), np.hstack(interpreted(kernel, *given_)))
     arguments = shingles, set_ends, functions.multipliers, functions.offsets, 4
     assert np.array_equal(kernels.band_keys(*arguments), interpreted(kernels.band_keys, *arguments))
-    assert interpreted(kernels.jaccard, shingles[:5], shingles[3:8], 0.1) == kernels.jaccard(shingles[:5], shingles[3:8], 0.1)
+    assert interpreted(compare_kernels.jaccard, shingles[:5], shingles[3:8], 0.1) == compare_kernels.jaccard(
+        shingles[:5], shingles[3:8], 0.1
+    )
     assert all(interpreted(kernels._kind, ord(c)) == kernels._kind(ord(c)) for c in "aA0 é×ªภမ★。漢豈𠀀\u0300👍")
-    assert interpreted(kernels._mix, np.uint64(7)) == kernels._mix(np.uint64(7))
-
-
-def test_greedy_passes_do_what_the_python_says(rng):
-    n, bands = 40, 3
-    shingles, ends = np.arange(n * 4, dtype=np.uint32) % 16, np.arange(4, n * 4 + 4, 4)
-    shingles = np.concatenate([np.sort(part) for part in np.split(shingles, n)])
-    urls = np.arange(n, dtype=np.uint64) // np.uint64(2)
-    buckets = rng.integers(-1, 4, (n, bands))
-    order, twins = rng.permutation(n), rng.integers(0, 30, n)
-
-    def settle(call):
-        used, best, fate, partner = np.zeros((n, bands), np.int32), np.zeros(n), np.zeros(n, np.int8), np.full(n, -1)
-        fate[3] = kernels.SET_ASIDE
-        call(order, shingles, ends, urls, buckets, 4, twins, 30, 0.5, 5, used, best, fate, partner)
-        return np.stack([best, fate, partner])
-
-    found = settle(kernels.settle)
-    assert np.array_equal(found, settle(lambda *arguments: interpreted(kernels.settle, *arguments)))
-    assert set(found[1]) == {kernels.KEPT, kernels.EXACT, kernels.NEAR, kernels.SET_ASIDE}
-
-    def older(call):
-        used, best, partner = np.zeros((n, bands), np.int32), np.zeros(n), np.full(n, -1)
-        first = rng_first.copy()
-        call(shingles, ends, urls, first, first + 4, rows, shingles, ends, urls, 0.5, 6, used, best, partner)
-        return np.stack([best, partner, used.sum(1)])
-
-    rng_first, rows = rng.integers(0, 30, (n, bands)), rng.permutation(n).astype(np.uint32)
-    found = older(kernels.against_older)
-    assert np.array_equal(found, older(lambda *arguments: interpreted(kernels.against_older, *arguments)))
-    assert (found[0] > 0).any()
+    assert interpreted(kernels.mix, np.uint64(7)) == kernels.mix(np.uint64(7))
 
 
 @pytest.fixture
@@ -142,15 +118,106 @@ def rng():
     return np.random.default_rng(5)
 
 
-def test_threads_and_chunks_leave_no_trace(monkeypatch):
-    texts = pl.Series([f"the river number {number} is long and wide and cold" for number in range(50)])
+def test_greedy_passes_do_what_the_python_says(rng):
+    n, bands = 40, 3
+    shingles = np.concatenate([np.sort(part) for part in np.split(np.arange(n * 4, dtype=np.uint32) % 16, n)])
+    ends = np.arange(4, n * 4 + 4, 4)
+    starts = ends - 4
+    urls = np.arange(n, dtype=np.uint64) // np.uint64(2)
+    numbers = rng.integers(0, 4, (n, bands)) + 4 * np.arange(bands)
+    sizes = np.bincount(numbers.ravel(), minlength=4 * bands)
+    offsets, begins, room = np.arange(0, n * bands + 1, bands), np.cumsum(sizes) - sizes, np.full(4 * bands, 5, np.int32)
+    twins = rng.integers(-1, 30, n)
+
+    def settle(call):
+        best, fate, partner = np.zeros(n), np.zeros(n, np.int8), np.full(n, -1)
+        fate[3] = compare_kernels.SET_ASIDE
+        buckets = numbers.ravel().astype(np.int32)
+        call(offsets, buckets, begins, room, shingles, starts, ends, urls, twins, 0.5, best, fate, partner)
+        return np.stack([best, fate, partner])
+
+    found = settle(compare_kernels.settle)
+    assert np.array_equal(found, settle(lambda *arguments: interpreted(compare_kernels.settle, *arguments)))
+    assert set(found[1]) == {compare_kernels.KEPT, compare_kernels.EXACT, compare_kernels.NEAR, compare_kernels.SET_ASIDE}
+
+    def older(call):
+        best, partner = np.zeros(n), np.full(n, -1)
+        call(texts, first, first + 4, rows, shingles, ends, urls, shingles, starts, ends, urls, 0.5, best, partner)
+        return np.stack([best, partner])
+
+    texts, first = np.sort(rng.integers(0, n, 2 * n)), rng.integers(0, n - 4, 2 * n)
+    rows = rng.permutation(n).astype(np.uint32)
+    found = older(compare_kernels.against_older)
+    assert np.array_equal(found, older(lambda *arguments: interpreted(compare_kernels.against_older, *arguments)))
+    assert (found[0] > 0).any()
+
+
+sorted_values = st.lists(st.integers(0, 30), max_size=60).map(lambda values: np.sort(np.array(values, np.uint64)))
+
+
+@given(sorted_values, sorted_values, st.integers(1, 5))
+@settings(max_examples=150, deadline=None)
+def test_ranges_are_those_of_searchsorted(haystack, needles, limit):
+    first, last = kernels.ranges(haystack, needles, limit)
+    assert first.tolist() == np.searchsorted(haystack, needles, "left").tolist()
+    assert (last - first).tolist() == [min(limit, int((haystack == needle).sum())) for needle in needles]
+    plain = interpreted(kernels.ranges, haystack, needles, limit)
+    assert np.array_equal(plain, (first, last))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=40).map(sorted), st.data())
+@settings(max_examples=100, deadline=None)
+def test_pairs_with_equal_upper_halves_are_told_apart(pairs, data):
+    wanted = sorted(data.draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=10)))
+    columns = [np.array([pair[half] for pair in part], np.uint64) for part in (pairs, wanted) for half in (0, 1)]
+    first, last = kernels.ranges_of_pairs(*columns)
+    assert (last - first).tolist() == [pairs.count(pair) for pair in wanted]
+    assert all(pairs[a:b] == [pair] * (b - a) for a, b, pair in zip(first, last, wanted, strict=True))
+    assert np.array_equal(interpreted(kernels.ranges_of_pairs, *columns), (first, last))
+
+
+def test_common_runs_are_counted_and_the_first_is_named(rng):
+    words = rng.integers(0, 2**63, 60).astype(np.uint64)
+    ends = np.array([30, 30, 60])
+    runs, _ = kernels.windows(words, ends, 4)
+    table = np.sort(np.concatenate([runs[[3, 9, 40]], rng.integers(0, 2**63, 500).astype(np.uint64)]))
+    items = np.arange(table.size, dtype=np.int32)
+    found = []
+    for call in (
+        lambda *arguments: kernels.count_common(*arguments),
+        lambda *arguments: interpreted(kernels.count_common, *arguments),
+    ):
+        count, item = np.zeros(3, np.int32), np.full(3, -1, np.int32)
+        call(words, ends, 4, table, items, kernels.sieve(table), count, item)
+        found.append((count.tolist(), item.tolist()))
+    assert found[0] == found[1] == ([2, 0, 1], [np.searchsorted(table, runs[3]), -1, np.searchsorted(table, runs[40])])
+    assert np.array_equal(kernels.sieve(table), interpreted(kernels.sieve, table))
+
+
+def test_equal_runs_have_equal_hashes_wherever_they_stand(rng):
+    words = rng.integers(0, 50, 300).astype(np.uint64)
+    found, stops = kernels.windows(words, np.array([100, 102, 300]), 3)
+    assert stops.tolist() == [98, 98, 294]
+    plain = [tuple(words[at : at + 3]) for start, end in ((0, 100), (102, 300)) for at in range(start, end - 2)]
+    assert len(set(found.tolist())) == len(set(plain)) and len(set(zip(found.tolist(), plain, strict=True))) == len(set(plain))
+
+
+def test_threads_and_chunks_leave_no_trace(monkeypatch, tmp_path):
+    texts = [f"the river number {number} is long and wide and cold" for number in range(50)]
+    corpus.shards(tmp_path / "c1", [corpus.row(f"http://a.test/{n}", text) for n, text in enumerate(texts)])
+    shards = sorted((tmp_path / "c1/shards").glob("*.parquet"))
     results = []
-    for chunk, threads in ((1000, 1), (7, 3)):
-        monkeypatch.setattr("llm_assets.stages.dedup.fingerprints._CHUNK", chunk)
+    for size, threads in ((1 << 20, 1), (300, 3)):
+        monkeypatch.setattr("llm_assets.stages.dedup.signing._CHUNK_BYTES", size)
+        private = tmp_path / str(threads)
+        private.mkdir()
         config = DedupedShardsConfig(threads=threads)
-        results.append(fingerprint(texts, config, HashFunctions.of(config), NONE))
-    for name in ("exact", "shingles", "ends", "keys", "overlap", "item"):
+        results.append(sign(shards, config, EvalRuns(), private, Silent())[0])
+    for name in ("row", "doc_ids", "urls", "exact", "starts", "ends", "shingles", "overlap", "item"):
         assert np.array_equal(getattr(results[0], name), getattr(results[1], name)), name
+    assert results[0].bands.path.read_bytes() == results[1].bands.path.read_bytes()
+    alone = fingerprint(pl.Series(texts[7:8]), config, HashFunctions.of(config), EvalRuns())
+    assert [results[0].keys(band)[7] for band in range(config.bands)] == alone.keys[0].tolist()
 
 
 def test_bands_meet_as_often_as_the_formula_says(rng):

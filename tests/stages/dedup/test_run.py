@@ -1,17 +1,12 @@
 import random
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Recording
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
-from tests.stages.dedup.conftest import Bench
 from tests.support import corpus
 
 RIVER = ["the", "river", "runs", "from", "the", "high", "mountains", "through", "seven", "old", "cities", "down"]
@@ -52,7 +47,7 @@ def test_short_texts_are_compared_for_equality_only(bench):
     assert fates(files)["p4"]["related_doc"] == pages[1]["doc_id"]
     later, _ = bench.run("c2", [[page("q", "OK ", 2), page("r", "maybe", 2)]], [files])
     assert [row["rule"] for row in fates(later).values()] == ["exact_duplicate", "kept"]
-    assert all(gate.passed for gate in bench.gates("c1", files, report, config=None).values())
+    assert not bench.refused("c1", files, report, config=None)
 
 
 def test_shared_boiler_plate_makes_no_copies(bench):
@@ -68,7 +63,7 @@ def test_shared_boiler_plate_makes_no_copies(bench):
     assert report.counts["kept"] == 1
     gates = bench.gates("c1", files, report, config=loose)
     assert not gates["removal_rate"].passed and not gates["largest_cluster"].passed
-    assert "199 of 200 documents of a.test" in gates["removal_rate"].message
+    assert "199 of 200 documents of the host a.test" in gates["removal_rate"].message
 
 
 def test_a_chain_is_not_followed(bench):
@@ -100,7 +95,7 @@ def test_a_near_duplicate_names_the_kept_text_the_similarity_and_the_threshold(b
     assert [shard["doc_id"].to_list() for shard in shards] == [[], [pages[1]["doc_id"], pages[2]["doc_id"]]]
     assert report.counts == {"documents_in": 3, "kept": 2, "dropped:near_duplicate": 1, "superseded": 0}
     assert (files / report.plots["Similarity of near-duplicates"]).stat().st_size < 200_000
-    assert all(gate.passed for gate in bench.gates("c1", files, report).values())
+    assert not bench.refused("c1", files, report)
 
 
 def test_the_most_similar_kept_text_is_named_and_of_equals_the_oldest(bench):
@@ -146,7 +141,7 @@ def test_a_changed_page_is_kept_and_supersedes_its_older_captures(bench):
         (new["doc_id"], newest["doc_id"], "c2"),
     ]
     assert report.counts["superseded"] == 1
-    assert all(gate.passed for gate in bench.gates("c2", second, report, [first]).values())
+    assert not bench.refused("c2", second, report, [first])
 
 
 def test_a_page_fetched_twice_in_one_crawl_supersedes_itself(bench):
@@ -184,7 +179,7 @@ def test_evaluation_text_is_dropped_and_its_item_named(bench):
     }
     assert (found["quotes"]["related_doc"], found["quotes"]["value"], found["quotes"]["threshold"]) == ("describe-1", 1.0, 1.0)
     assert found["whole"]["related_doc"] == "describe-2"
-    assert all(gate.passed for gate in bench.gates("c1", files, report).values())
+    assert not bench.refused("c1", files, report)
 
 
 def test_a_task_marked_exact_is_not_looked_for_by_overlap(bench):
@@ -205,7 +200,7 @@ def test_an_empty_crawl(bench):
     assert report.counts == {"documents_in": 0, "kept": 0, "superseded": 0}
     second, report = bench.run("c2", [[page("a", " ".join(RIVER))]], [first])
     assert report.counts["kept"] == 1
-    assert all(gate.passed for gate in bench.gates("c1", first, report).values())
+    assert not bench.refused("c1", first, report)
     (bench.root / "cleaned/c3").mkdir()
     third, report = bench.run("c3", [], [first, second])
     assert report.counts["documents_in"] == 0 and len(list(third.glob("shards/*.parquet"))) == 1
@@ -230,72 +225,6 @@ def test_a_killed_runs_leftovers_do_not_stay(bench):
     assert progress.updates == [(1, 1, "shards", {})]
 
 
-def crowd(seed):
-    """Pages in judging order: families of near-copies, exact copies, re-fetched URLs, short texts."""
-    rng = random.Random(seed)
-    bases = [[f"w{rng.randrange(60)}" for _ in range(rng.choice((3, 12, 25)))] for _ in range(6)]
-    pages = []
-    for n in range(rng.randint(10, 40)):
-        words = list(rng.choice(bases))
-        for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
-            words[rng.randrange(len(words))] = f"v{rng.randrange(4)}"
-        pages.append(page(f"p{rng.randrange(25)}", " ".join(words), day=1 + n * 28 // 40, title=str(n)))
-    pages.sort(key=lambda row: (row["fetched_at"], row["canonical_url"], row["doc_id"]))
-    return list({row["doc_id"]: row for row in pages}.values())
-
-
-def brute_force(pages, jaccard, width=5):
-    """The rule itself, in plain Python over all pairs: doc_id → (rule, related)."""
-    kept, found = [], {}
-    for row in pages:
-        words = row["text"].split()
-        mine = {tuple(words[at : at + width]) for at in range(len(words) - width + 1)}
-        twin = next((other for other in kept if other["text"] == row["text"]), None)
-        best, related = 0.0, None
-        for other, theirs in ((o, o["set"]) for o in kept):
-            if mine and theirs and other["canonical_url"] != row["canonical_url"]:
-                similarity = len(mine & theirs) / len(mine | theirs)
-                if similarity > best:
-                    best, related = similarity, other["doc_id"]
-        if twin:
-            found[row["doc_id"]] = ("exact_duplicate", twin["doc_id"])
-        elif best >= jaccard:
-            found[row["doc_id"]] = ("near_duplicate", related)
-        else:
-            found[row["doc_id"]] = ("kept", None)
-            kept.append({**row, "set": mine})
-    return found
-
-
-@given(seed=st.integers(0, 10**9), cuts=st.lists(st.integers(0, 40), max_size=3), limit=st.sampled_from([1000, 2]))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_crawl_by_crawl_gives_what_all_at_once_gives(tmp_path_factory, seed, cuts, limit):
-    """Any cut of the judging order into crawls: the same fates, twins and superseded pages; and both are what the rule says."""
-    bench = Bench(tmp_path_factory.mktemp("split"))
-    config = DedupedShardsConfig(jaccard=0.5, bands=120, rows=2, bucket_limit=limit)
-    pages = crowd(seed)
-    whole, _ = bench.run("all", [pages], config=config)
-    older, ledgers, superseded = [], [], []
-    edges = [0, *sorted(cuts), len(pages)]
-    for number, (start, end) in enumerate(pairwise(edges)):
-        part = pages[start:end]
-        random.Random(seed).shuffle(part)
-        files, _ = bench.run(f"c{number}", [part[::2], part[1::2]], older, config)
-        older.append(files)
-        ledgers.append(pl.read_parquet(files / "ledger.parquet"))
-        superseded.append(pl.read_parquet(files / "superseded.parquet"))
-    dropped = ["doc_id", "rule", "value", pl.when(~pl.col("kept")).then("related_doc")]
-    batch = pl.read_parquet(whole / "ledger.parquet").select(dropped).sort("doc_id")
-    assert batch.equals(pl.concat(ledgers).select(dropped).sort("doc_id"))
-    newest = (
-        pl.concat(superseded).unique("doc_id", keep="last", maintain_order=True).select("doc_id", "by_doc_id").sort("doc_id")
-    )
-    assert newest.equals(pl.read_parquet(whole / "superseded.parquet").select("doc_id", "by_doc_id").sort("doc_id"))
-    if limit == 1000:
-        # 120 bands of 2: a pair at 0.5 is missed with a probability of 0.75^120 = 1e-15
-        assert {doc: (rule, related) for doc, rule, _, related in batch.rows()} == brute_force(pages, 0.5)
-
-
 @pytest.fixture
 def doctored(bench):
     """A healthy second crawl, and a way to judge it after some damage."""
@@ -303,7 +232,7 @@ def doctored(bench):
     first, _ = bench.run("c1", [[page("a", " ".join(RIVER))]])
     pages = [page("near", variant(RIVER, 19), 2), page("exact", " ".join(RIVER), 2), page("new", "a page of its own", 2)]
     files, report = bench.run("c2", [pages], [first])
-    assert all(gate.passed for gate in bench.gates("c2", files, report, [first]).values())
+    assert not bench.refused("c2", files, report, [first])
 
     def judge(**ledger):
         if ledger:
@@ -325,9 +254,9 @@ def test_a_row_twice_or_without_an_id_is_refused(doctored):
     files, judge = doctored
     frame = pl.read_parquet(files / "shards/00000.parquet")
     pl.concat([frame, frame]).write_parquet(files / "shards/00000.parquet")
-    assert not judge()["documents_table"].passed
+    assert not judge()["gx_unique_doc_id"].passed
     frame.with_columns(doc_id=pl.lit(None, pl.String)).write_parquet(files / "shards/00000.parquet")
-    assert not judge()["documents_table"].passed
+    assert not judge()["gx_doc_id_not_null"].passed
 
 
 @pytest.mark.parametrize("value", [0.95, 0.79])
@@ -356,18 +285,7 @@ def test_evaluation_text_among_the_survivors_is_refused(doctored):
 
 def test_an_unsorted_index_is_refused(doctored):
     files, judge = doctored
-    np.save(files / "index/band_keys.npy", np.array([3, 2, 1], np.uint64))
+    np.save(files / "index/band_keys.npy", np.array([[1, 2, 3], [3, 2, 1]], np.uint64))
     assert "not sorted" in judge()["index_complete"].message
     np.save(files / "index/shingle_ends.npy", np.zeros(7, np.int64))
     assert "differ in length" in judge()["index_complete"].message
-
-
-def test_exact_look_ups_with_equal_upper_halves(bench):
-    """Two texts whose upper 64 bits agree are told apart by the lower ones."""
-    from llm_assets.stages.dedup.index import OlderIndex
-
-    files, _ = bench.run("c1", [[page("a", "x y"), page("b", "z")]])
-    np.save(files / "index/exact.npy", np.array([[5, 5, 9], [1, 2, 3], [0, 1, 2]], np.uint64))
-    index = OlderIndex(Inputs.of({"deduped_shards": [files]}).one("deduped_shards"), DedupedShardsConfig())
-    wanted = np.array([[5, 2], [5, 3], [9, 3], [4, 1], [10, 0]], np.uint64)
-    assert index.find_exact(wanted).tolist() == [1, -1, 2, -1, -1]

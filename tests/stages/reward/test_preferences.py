@@ -15,6 +15,7 @@ from llm_assets.core.report import Report
 from llm_assets.stages import spec_of
 from llm_assets.stages.reward import preference_gates, preferences
 from tests.support import articles
+from tests.support.gating import all_block
 
 TEXT = st.text(st.sampled_from("ab éÉ,(1"), min_size=0, max_size=40)
 
@@ -110,7 +111,7 @@ def copy(world, tmp_path):
     def judge():
         found = preference_gates.gates(world.inputs, folder, articles.PREFERENCES, Report())
         assert sorted(gate.name for gate in found) == sorted(spec_of("preference_dataset").gate_names)
-        assert all(gate.blocking for gate in found)
+        assert all_block(found)
         return {gate.name for gate in found if not gate.passed}
 
     return folder, judge
@@ -160,4 +161,4 @@ def test_another_split_is_refused(copy):
 def test_broken_rows_are_refused(copy, column, value):
     folder, judge = copy
     edit(folder, "train", lambda frame: frame.with_columns(first(pl.lit(value, dtype=pl.String), column)))
-    assert "preference_table" in judge()
+    assert {"chosen": "gx_chosen_not_empty", "kind": "gx_kind_allowed", "doc_id": "gx_doc_id_not_null"}[column] in judge()

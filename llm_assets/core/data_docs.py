@@ -1,0 +1,141 @@
+"""Data Docs: great_expectations' own page on what a suite asked and found, as a file that needs no network and runs nothing.
+
+The page lies beside the artefact (``account/expectations.html``), and ``<store>/data_docs/index.html`` lists those of all
+artefacts. As great_expectations renders it, a page loads scripts and styles from a dozen hosts, and writes values of the table
+into its HTML as they are: a crawled page could put a script there. So values are escaped and cut before rendering, everything
+that loads is taken out, a few styles are put in, and a content security policy forbids what might be left.
+"""
+
+import html
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_assets.core.jsonio import read_json, write_atomic
+from llm_assets.core.manifest import ACCOUNT_FOLDER, GATES_FILE, MANIFEST_FILE
+
+if TYPE_CHECKING:
+    from llm_assets.core.expectations import Answer
+
+PAGE = "expectations.html"
+INDEX = "data_docs/index.html"
+_CHARACTERS = 100
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_LOADS = re.compile(
+    r"<(script|style|footer|iframe|svg|object)\b.*?</\1>|<(?:link|img|script|base|embed)\b[^>]*>", re.DOTALL | re.IGNORECASE
+)
+_AWAY = re.compile(r'\s(?:href|src|onclick|data-bs-target)="(?!#)[^"]*"', re.IGNORECASE)
+_STYLE = (
+    "body{font:14px/1.5 system-ui,sans-serif;max-width:72rem;margin:1rem auto;padding:0 1rem;color-scheme:light dark}"
+    "table{border-collapse:collapse;width:100%;margin:.6rem 0}td,th{border:1px solid #8884;padding:.35rem .6rem;"
+    "text-align:left;vertical-align:top}.fa-check-circle::before{content:'✓';color:#009E73;font-weight:bold}"
+    ".fa-times::before{content:'✗';color:#D55E00;font-weight:bold}"
+    ".fa-exclamation-triangle::before{content:'!';color:#E69F00}"
+    ".modal,.navbar,.col-lg-2,button{display:none}ul{padding-left:1.2rem}li{list-style:none}a{color:inherit}"
+    ".badge{border:1px solid #8886;border-radius:4px;padding:0 .3rem}.no{color:#D55E00;font-weight:bold}"
+)
+
+
+def write(files: Path, asset: str, answers: Sequence["Answer"]) -> None:
+    """Render the results of one suite into ``account/expectations.html`` below ``files``."""
+    folder = files / ACCOUNT_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / PAGE, render(asset, answers).encode("utf-8", "replace"))
+
+
+def render(asset: str, answers: Sequence["Answer"]) -> str:
+    """The page as HTML: a table of all checks, then great_expectations' own rendering of those that were asked."""
+    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    results = [_harmless(answer.result) for answer in answers if answer.result is not None]
+    good = sum(bool(result.success) for result in results)
+    statistics = {
+        "evaluated_expectations": len(results),
+        "successful_expectations": good,
+        "unsuccessful_expectations": len(results) - good,
+        "success_percent": 100 * good / len(results) if results else None,
+    }
+    suite = ExpectationSuiteValidationResult(
+        success=good == len(results), results=results, suite_name=asset, statistics=statistics, meta={}
+    )
+    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(suite))
+    body = _AWAY.sub("", _LOADS.sub("", page))
+    title = f"{asset}: expectations"
+    body = body.replace("<head>", f"<head>{_head(title)}", 1)
+    return body.replace("<body>", f"<body><h1>{html.escape(title)}</h1>{_checks(answers)}", 1)
+
+
+def _checks(answers: Sequence["Answer"]) -> str:
+    """The checks as Dagster names them; messages come with their values escaped for Markdown."""
+    rows = []
+    for gate in (answer.gate for answer in answers):
+        fate = "holds" if gate.passed else f'<span class="no">{"fails" if gate.blocking else "warns"}</span>'
+        rows.append(f"<tr><td>{gate.name}</td><td>{fate}</td><td>{html.escape(html.unescape(gate.message))}</td></tr>")
+    return f"<table><tr><th>check</th><th></th><th>found</th></tr>{''.join(rows)}</table>"
+
+
+def _head(title: str) -> str:
+    return (
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style>"
+    )
+
+
+def _harmless(result: Any) -> Any:
+    """A copy whose values from the table are escaped and short."""
+    copied = deepcopy(result)
+    copied.result = _escaped(copied.result)
+    return copied
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    if isinstance(value, str):
+        line = " ".join("".join(char if char.isprintable() else " " for char in value).split())
+        cut = line if len(line) <= _CHARACTERS else line[: _CHARACTERS - 1] + "…"
+        return html.escape(cut).replace("$", "&#36;").replace("{", "&#123;").replace("://", ":&#8203;//")
+    return value
+
+
+def write_index(store: Path) -> Path:
+    """List every artefact that has a page, newest of a partition first; returns the path. A view: written again at will."""
+    rows = []
+    for page in sorted(store.glob(f"*/*/*/{ACCOUNT_FOLDER}/{PAGE}")):
+        files = page.parents[1]
+        if not (files / MANIFEST_FILE).is_file():
+            continue
+        asset, partition, identity = files.relative_to(store).parts
+        current = sorted(pointer.suffix[1:] for pointer in files.parent.glob("CURRENT.*") if _names(pointer, identity))
+        started = str(read_json(files / MANIFEST_FILE).get("started_at", ""))
+        rows.append((asset, partition, started, identity, current, _failed(files), page.relative_to(store).as_posix()))
+    rows.sort(key=lambda row: row[2], reverse=True)
+    rows.sort(key=lambda row: row[:2])
+    cells = "".join(
+        f"<tr><td>{asset}</td><td>{partition}</td><td>{started}</td>"
+        f'<td><a href="../{html.escape(where)}">{identity}</a></td><td>{", ".join(current)}</td><td>{failed}</td></tr>'
+        for asset, partition, started, identity, current, failed, where in rows
+    )
+    head = "<tr><th>asset</th><th>partition</th><th>made</th><th>artefact</th><th>current in</th><th>expectations</th></tr>"
+    opened = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_head("Data Docs")}</head><body><h1>Data Docs</h1>'
+    target = store / INDEX
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, f"{opened}<table>{head}{cells}</table></body></html>\n".encode())
+    return target
+
+
+def _names(pointer: Path, identity: str) -> bool:
+    return pointer.read_text("utf-8").strip() == identity
+
+
+def _failed(files: Path) -> str:
+    gates = read_json(files / GATES_FILE) if (files / GATES_FILE).is_file() else []
+    mine = [gate for gate in gates if gate["name"].startswith("gx_")]
+    failed = [html.escape(gate["name"]) for gate in mine if not gate["passed"]]
+    return f'<span class="no">{", ".join(failed)}</span>' if failed else f"{len(mine)} hold"

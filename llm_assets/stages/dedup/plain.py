@@ -1,0 +1,62 @@
+"""Texts in the one spelling in which they are compared: NFKC, lower case, runs of white space as one space; fast for the
+usual text.
+
+NFKC is the slow part and changes few texts, so a text is asked first whether it can change at all: no character that has
+another NFKC form, that combines, or that may compose with the one before it (the quick check of Unicode Standard Annex 15,
+section 9). What is not known to be stable goes through the full normalisation.
+"""
+
+import unicodedata
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from llm_assets.stages.dedup import plain_kernels
+
+Array = npt.NDArray[Any]
+_TABLE = 0x3000  # code points below it are looked up; of those above, ideographs and kana alone are known to be stable
+
+
+def normalise(texts: pl.Series) -> pl.Series:
+    """What two texts must share to be exact copies: NFKC, lower case, runs of white space as one space."""
+    return texts.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+
+
+def encoded(texts: pl.Series) -> tuple[Array, Array]:
+    """Texts as UTF-8, one after another (bytes,) uint8, and where each ends (n,) int64."""
+    joined = b"".join(texts.cast(pl.Binary).to_list())  # never decoded
+    return np.frombuffer(joined, np.uint8), np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
+
+
+def normalised(texts: pl.Series) -> tuple[Array, Array]:
+    """``encoded(normalise(texts))``, several times as fast."""
+    doubtful = pl.Series(plain_kernels.may_change(*encoded(texts), stable()), dtype=pl.Boolean)
+    if doubtful.any():
+        places = doubtful.arg_true()
+        texts = texts.scatter(places, texts.gather(places).str.normalize("NFKC"))
+    return plain_kernels.fold(*encoded(texts.str.to_lowercase()))
+
+
+@cache
+def stable() -> Array:
+    """By code point: whether it is the same in NFKC whatever stands around it: (0x3000,) bool."""
+    composing = {
+        parts[1]
+        for parts in (unicodedata.decomposition(chr(point)).split() for point in range(0x10000))
+        if len(parts) == 2 and not parts[0].startswith("<")
+    }
+    seconds = {chr(int(part, 16)) for part in composing}
+
+    def known(char: str) -> bool:
+        return (
+            unicodedata.category(char) != "Cn"  # not assigned yet when this table was made
+            and not unicodedata.combining(char)
+            and char not in seconds
+            and not 0x1100 <= ord(char) < 0x1200  # Hangul letters, which compose by rule
+            and unicodedata.is_normalized("NFKC", char)
+        )
+
+    return np.array([known(chr(point)) for point in range(_TABLE)])
