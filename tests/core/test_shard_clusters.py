@@ -75,13 +75,14 @@ def local(raw, tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """Address of a Ray cluster of two nodes with one core each, both on 127.0.0.1."""
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2**30, "include_dashboard": False}
+    # Ray replaces the loopback by the machine's address, which a firewall may close, unless it takes itself for a desktop's.
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     pytest.importorskip("ray", reason="ray (the extra [ray]) is not installed")
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2**30, "include_dashboard": False}
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_RECORD_ACTOR_TASK_LOGGING": "0"}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
     nodes = Cluster(initialize_head=True, head_node_args={**small, "node_ip_address": "127.0.0.1"})
     try:
         nodes.add_node(
@@ -169,3 +170,11 @@ def test_the_recipe_chooses_once_for_all_stages_and_a_stage_may_differ():
     with pytest.raises(RecipeError, match=r"executor\.kind.*'rey'"):
         load_recipe("demo", {"executor": "rey"})
     assert ExecutorConfig(time_limit="1-02:03:04").seconds == 93_784
+
+
+def test_a_ray_address_where_nobody_answers_is_told_at_once():
+    with pytest.raises(
+        ExecutorError, match=r"no Ray cluster answers at executor\.ray_address '127\.0\.0\.1:1'.*ray start --head"
+    ):
+        shard_clusters._reachable("127.0.0.1:1")
+    shard_clusters._reachable("auto")
