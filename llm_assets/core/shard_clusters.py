@@ -7,6 +7,7 @@ watched here. A job that outlives a killed run is taken up again by the next one
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from llm_assets.core.shard_worker import StepsJob, run_rank, tell_failure
 SLURM_COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
 _SUBMITTED = "slurm.json"
 _FIRST_POLL_S, _LAST_POLL_S = 0.2, 15.0  # a short job is seen at once, a long one costs the scheduler four questions a minute
+_CONNECT_S = 10.0
 _LATE_POLLS = 3  # a shared file system may show a marker some seconds after the job has left the queue
 _LOG_CHARS = 1500
 
@@ -95,16 +97,14 @@ def _ray(job: StepsJob) -> None:
     from datatrove.executor.ray import RayPipelineExecutor
 
     config = job.executor
+    _reachable(config.ray_address)
     runtime: dict[str, Any] = {"env_vars": _variables(config)}
     if config.ray_pip:
         runtime["pip"] = config.ray_pip
     try:
         ray.init(address=config.ray_address, runtime_env=runtime, logging_level=logging.WARNING, log_to_driver=False)
     except ConnectionError as error:
-        raise ExecutorError(
-            f"no Ray cluster answers at executor.ray_address {config.ray_address!r}: {error}; start one "
-            "(ray start --head) or give host:port"
-        ) from error
+        raise _no_cluster(config.ray_address, error) from error
     step: Callable[..., None] = partial(run_rank_apart, str(job.path))
     try:
         RayPipelineExecutor(
@@ -119,6 +119,23 @@ def _ray(job: StepsJob) -> None:
         ).run()
     finally:
         ray.shutdown()
+
+
+def _reachable(address: str) -> None:
+    """Ask for a connection first: Ray itself tries for many minutes before it says that nobody is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ExecutorError:
+    return ExecutorError(
+        f"no Ray cluster answers at executor.ray_address {address!r}: {error}; start one (ray start --head) or give host:port"
+    )
 
 
 def _slurm(job: StepsJob) -> None:

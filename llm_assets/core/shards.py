@@ -4,7 +4,8 @@ Texts are long, so row groups are cut by bytes, not by rows: a reader never has 
 chunk comes near the 2 GiB at which 32-bit offsets wrap (case B51). Files appear by rename: whole or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -24,14 +25,21 @@ def write_shard(path: Path, frame: pl.DataFrame, schema: pl.Schema, text: str = 
     """
     frame = frame.select(schema.names()).cast(schema)
     path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd", row_group_size=group_rows(frame, text))
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place at the end, or is gone if the writing failed."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        frame.write_parquet(temporary, compression="zstd", row_group_size=group_rows(frame, text))
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return path
 
 
 def group_rows(frame: pl.DataFrame, text: str = "text") -> int:

@@ -5,6 +5,7 @@ run is datatrove's.
 """
 
 import hashlib
+import html
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from llm_assets.core import shard_clusters
 from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.embedded import articles
 from llm_assets.core.errors import ExecutorError, InputError, RecipeError
 from llm_assets.core.jsonio import read_json, write_json
 from llm_assets.core.progress import Recording, Silent
@@ -19,10 +21,13 @@ from llm_assets.core.recipe import load_recipe
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.recipe.executor import ExecutorConfig
+from llm_assets.core.recipe.tokens import TokenizedDatasetConfig, TokenizerConfig
 from llm_assets.core.shard_worker import StepsJob
 from llm_assets.core.shardsteps import run_shard_steps
 from llm_assets.stages.clean import run as clean
 from llm_assets.stages.extract import run as extract
+from llm_assets.stages.tokens import encode
+from tests.support import corpus as corpora
 from tests.support import slurm
 from tests.support.crawled import Crawl, article
 
@@ -47,11 +52,16 @@ def steps(folder, executor, tasks=3, **arguments):
 
 
 def pipeline(raw: Path, folder: Path, executor: ExecutorConfig) -> dict[str, str]:
-    """extracted_pages and cleaned_corpus of a small crawl; the digest of every file."""
+    """extracted_pages, cleaned_corpus and tokenized_dataset of a small crawl; the digest of every file."""
     pages = WorkDir.at(folder / "extracted_pages", "c1", "extracted_pages")
     extract.run(Inputs.of({"raw_crawl": [raw]}), pages, ExtractedPagesConfig(shard_documents=4, executor=executor), Recording())
     corpus = WorkDir.at(folder / "cleaned_corpus", "c1", "cleaned_corpus")
-    clean.run(Inputs.of({"extracted_pages": [pages.files]}), corpus, CleanedCorpusConfig(executor=executor), Silent())
+    cleaned = clean.run(Inputs.of({"extracted_pages": [pages.files]}), corpus, CleanedCorpusConfig(executor=executor), Silent())
+    assert cleaned.counts["kept"] >= 9  # or the comparison would say little
+    tokenizer = corpora.make_tokenizer(folder / "tokenizer", corpus.files, TokenizerConfig(vocab_size=288))
+    tokens = WorkDir.at(folder / "tokenized_dataset", "c1", "tokenized_dataset")
+    survivors = Inputs.of({"deduped_shards": [corpus.files], "tokenizer": [tokenizer]})
+    encode.run(survivors, tokens, TokenizedDatasetConfig(executor=executor, shard_tokens=700), Silent())
     files = sorted(path for path in folder.glob("*/files/**/*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -59,11 +69,9 @@ def pipeline(raw: Path, folder: Path, executor: ExecutorConfig) -> dict[str, str
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     crawl = Crawl()
-    for number in range(12):
-        text = f"The bridge number {number} was built of stone by the masons of the town, and it has stood for {number} years. "
-        crawl.add(
-            f"page{number}", article(text * 2 + "Its keeper wrote to ann@example.org about it in the spring of that year.")
-        )
+    texts = [found.text for found in articles() if found.lang == "en" and 400 < len(found.text) < 2_000][:12]
+    for number, text in enumerate(texts):
+        crawl.add(f"page{number}", article(html.escape(f"{text} Its keeper wrote to ann@example.org about it in the spring.")))
     return crawl.write(tmp_path_factory.mktemp("raw") / "c1")
 
 
@@ -75,13 +83,14 @@ def local(raw, tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """Address of a Ray cluster of two nodes with one core each, both on 127.0.0.1."""
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2**30, "include_dashboard": False}
+    # Ray replaces the loopback by the machine's address, which a firewall may close, unless it takes itself for a desktop's.
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     pytest.importorskip("ray", reason="ray (the extra [ray]) is not installed")
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2**30, "include_dashboard": False}
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_RECORD_ACTOR_TASK_LOGGING": "0"}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
     nodes = Cluster(initialize_head=True, head_node_args={**small, "node_ip_address": "127.0.0.1"})
     try:
         nodes.add_node(
@@ -98,6 +107,7 @@ def test_two_ray_nodes_make_the_bytes_of_one_machine(raw, local, cluster, tmp_pa
     on_ray = ExecutorConfig(kind="ray", ray_address=cluster, **SMALL)
     assert pipeline(raw, tmp_path, on_ray) == local
     assert sum(name.endswith(".parquet") for name in local) >= 2 * 3
+    assert sum("tokenized_dataset" in name and name.endswith(".npy") for name in local) >= 2
 
 
 def test_a_shard_that_fails_on_ray_is_told_and_runs_again_alone(cluster, tmp_path):
@@ -169,3 +179,11 @@ def test_the_recipe_chooses_once_for_all_stages_and_a_stage_may_differ():
     with pytest.raises(RecipeError, match=r"executor\.kind.*'rey'"):
         load_recipe("demo", {"executor": "rey"})
     assert ExecutorConfig(time_limit="1-02:03:04").seconds == 93_784
+
+
+def test_a_ray_address_where_nobody_answers_is_told_at_once():
+    with pytest.raises(
+        ExecutorError, match=r"no Ray cluster answers at executor\.ray_address '127\.0\.0\.1:1'.*ray start --head"
+    ):
+        shard_clusters._reachable("127.0.0.1:1")
+    shard_clusters._reachable("auto")

@@ -1,10 +1,11 @@
 """Sections of the tokens group: tokenizer, tokenized_dataset, training_mix."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.core.recipe.expected import ExpectedTokens
 from llm_assets.core.recipe.sources import SOURCE_KINDS
 
@@ -20,6 +21,10 @@ class TokenizerConfig(Section):
     max_train_bytes: int = Field(400_000_000, ge=1, description="UTF-8 bytes read at most; shares shrink to fit")
     max_token_chars: int = Field(24, ge=2, description="Longest token, so that boiler-plate can't become single ids")
     min_pair_count: int = Field(2, ge=1, description="A merge must have been seen this often")
+    engine: Literal["auto", "numba", "tokenizers"] = execution(
+        "auto", description="Who finds the merges; all give the same file. auto: numba from 20 MB of text, where compiling pays"
+    )
+    threads: int = execution(0, ge=0, description="Threads that split texts for numba; 0: the cores there are")
 
 
 class TokenizedDatasetConfig(Section):
@@ -30,6 +35,11 @@ class TokenizedDatasetConfig(Section):
     sampled_documents: int = Field(200, ge=1, description="Gate: documents decoded and compared with their text")
     expected: ExpectedTokens = ExpectedTokens()
     batch_documents: int = execution(1_000, ge=1, description="Documents encoded at a time; all cores work on a batch")
+    engine: Literal["auto", "fastokens", "tokenizers"] = execution(
+        "auto", description="Who encodes; the ids are the same. auto: fastokens if it is installed (the extra 'fast')"
+    )
+    workers: int = execution(0, ge=0, description="Shards at a time on a cluster; 0: no limit")
+    executor: ExecutorConfig = execution(ExecutorConfig(), description="Where shards are encoded; see the section executor")
 
 
 class TrainingMixConfig(Section):

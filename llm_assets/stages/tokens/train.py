@@ -3,6 +3,7 @@
 It is trained on the crawls that the recipe names, never on "the newest": a refresh must not change ids.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from llm_assets.lm.tokenizer import CONTROL_TOKENS, END_OF_TEXT, PAD, TURN_END, 
 from llm_assets.stages.tokens.sampling import unit_intervals
 
 _BATCH = 1_000  # texts handed to the trainer at a time
+_NUMBA_FROM_BYTES = 20_000_000  # below it compiling (10 s, once a machine) takes longer than it saves
 _LONGEST = 1 << 30  # "no limit" for transformers: the tokenizer doesn't bound a model's context
 
 # What the round-trip gate decodes: each is a place where tokenizers have lost or changed text.
@@ -50,16 +52,8 @@ def run(inputs: Inputs, out: WorkDir, config: TokenizerConfig, progress: Progres
     bytes_by_language, shares = _plan(shards, config)
     progress.note(f"tokenizer: training on {', '.join(crawls)}")
     counts = {"documents": 0, "bytes": 0}
-    engine = _untrained()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size,
-        min_frequency=config.min_pair_count,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in CONTROL_TOKENS],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        max_token_length=config.max_token_chars,
-        show_progress=False,
-    )
-    engine.train_from_iterator(_texts(shards, shares, counts, progress), trainer=trainer)
+    planned = sum(shares[lang] * size for lang, size in bytes_by_language.items())
+    engine = trained(_texts(shards, shares, counts, progress), config, planned)
     size = files_of.vocab_size(engine)
     if size != config.vocab_size:
         raise InputError(
@@ -78,6 +72,41 @@ def run(inputs: Inputs, out: WorkDir, config: TokenizerConfig, progress: Progres
         },
         tables={"Sample splits": _splits(out.files)},
     )
+
+
+def trained(batches: Iterator[list[str]], config: TokenizerConfig, planned_bytes: float) -> Tokenizer:
+    """The tokenizer that the texts give. Which engine finds the merges decides how long it takes, and nothing else."""
+    engine = _untrained()
+    control = [AddedToken(token, special=True, normalized=False) for token in CONTROL_TOKENS]
+    if config.engine == "numba" or (config.engine == "auto" and planned_bytes >= _NUMBA_FROM_BYTES):
+        from llm_assets.lm import bpe
+        from llm_assets.lm.pretokens import PieceCounter
+
+        counter = PieceCounter(config.threads or (os.cpu_count() or 1))
+        for batch in batches:
+            counter.add(batch)
+        words, limits = counter.words(), {"min_count": config.min_pair_count, "max_chars": config.max_token_chars}
+        vocabulary, merges = bpe.train(words, byte_alphabet(), CONTROL_TOKENS, config.vocab_size, **limits)
+        engine.model = models.BPE(vocabulary, merges)
+        engine.add_special_tokens(control)
+        return engine
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size,
+        min_frequency=config.min_pair_count,
+        special_tokens=control,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        max_token_length=config.max_token_chars,
+        show_progress=False,
+    )
+    engine.train_from_iterator(batches, trainer=trainer)
+    return engine
+
+
+def byte_alphabet() -> dict[int, str]:
+    """Byte → the character that stands for it in byte-level BPE: printable ones for themselves, the rest from U+0100 on."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return {byte: chr(byte) for byte in shown} | {byte: chr(0x100 + place) for place, byte in enumerate(hidden)}
 
 
 def _untrained() -> Tokenizer:

@@ -6,6 +6,7 @@ import pytest
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Recording
+from llm_assets.core.recipe import identity_values
 from llm_assets.core.recipe.tokens import TokenizerConfig
 from llm_assets.core.report import Report
 from llm_assets.core.spec import load_entry
@@ -109,3 +110,16 @@ def test_a_missing_control_token_is_refused(world, tmp_path):
         tree["model"]["vocab"]["<|gone|>"] = tree["model"]["vocab"].pop("<|im_end|>")
 
     assert not doctor(world, tmp_path, drop)["control_ids"].passed
+
+
+def test_the_engine_leaves_no_trace_in_the_files(world, tmp_path):
+    """Who finds the merges is no part of the identity, so the files must not tell."""
+    for engine in ("numba", "tokenizers"):
+        config = corpus.TOKENIZER.model_copy(update={"engine": engine, "threads": 2})
+        train.run(inputs(world), WorkDir.at(tmp_path / engine), config, Recording())
+    assert files_of_folder(tmp_path / "numba/files") == files_of_folder(tmp_path / "tokenizers/files")
+    assert identity_values(corpus.TOKENIZER) == identity_values(config)
+
+
+def files_of_folder(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
