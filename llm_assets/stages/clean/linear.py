@@ -1,7 +1,7 @@
 """A classifier of one's own labels: a linear softmax over hashed words and pairs of words. Seconds to train, no pickle.
 
-The kind of model that DCLM filters with (Li et al. 2024, "DataComp-LM", section 4.4: fastText over words and pairs). Training is a
-fixed order of single steps, so equal labels give an equal file, byte for byte. The file is safetensors: ``weights``
+The kind of model that DCLM filters with (Li et al. 2024, "DataComp-LM", section 4.4: fastText over words and pairs). Training
+is a fixed order of single steps, so equal labels give an equal file, byte for byte. The file is safetensors: ``weights``
 (2^bits, labels), ``bias``, and in its header the labels and how it was trained.
 """
 

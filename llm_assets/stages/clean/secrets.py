@@ -42,7 +42,8 @@ _NAMED = (
     r"|password|passwd|bearer"
 )
 _ASSIGNED = (
-    rf"(?:{_NAMED})[\"'”]?\s{{0,3}}(?:=>|:=|=|:|\s)\s{{0,3}}(?:bearer\s+)?[\"'“]?(?P<value>[A-Za-z0-9_+/.~-]{{16,512}}={{0,2}})"
+    rf"(?:{_NAMED})[\"'”]?\s{{0,3}}(?:=>|:=|=|:|\s)\s{{0,3}}(?:bearer\s+)?[\"'“]?"
+    r"(?P<value>[A-Za-z0-9_+/.~-]{16,512}={0,2})"
 )
 _CREDENTIALS = r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:(?P<password>[^\s/:@]{6,128})@(?=[A-Za-z0-9.-]+)"
 
@@ -58,6 +59,7 @@ HINT = re.compile(
 )
 PARTS = ("value", "password")  # groups that are replaced alone, what is around them stays
 _MIN_BITS = 3.5
+_ISSUED_ALONE = re.compile("|".join(_ISSUED))
 _SHOWN = re.compile(
     r"your|example|sample|placeholder|changeme|redacted|dummy|removed|x{4,}|\*{3,}|1234567|abcdef|\.\.\.", re.IGNORECASE
 )
@@ -86,6 +88,8 @@ def _is_jwt(token: str) -> bool:
 
 def _is_random(value: str) -> bool:
     plain = value.rstrip("=")
+    if _ISSUED_ALONE.fullmatch(plain):
+        return True
     if _SHOWN.search(plain) or not re.search(r"\d", plain) or not re.search(r"[A-Za-z]", plain):
         return False
     counts = Counter(plain)

@@ -1,19 +1,22 @@
 """Cleaning whole shards: every page has a fate, personal data goes, tombstones hold, gates refuse doctored corpora."""
 
+import random
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
+from llm_assets.core import embedded
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import CLEANED, EXTRACTED
+from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig, LanguageRules
 from llm_assets.core.tombstones import TOMBSTONES, TOMBSTONES_FILE, Tombstones
 from llm_assets.stages.clean import pii
 from llm_assets.stages.clean.gates import concerned, gates, labelled
-from llm_assets.stages.clean.language import identify
+from llm_assets.stages.clean.language import identify, identify_all, model_file
 from llm_assets.stages.clean.run import clean, run
 from llm_assets.stages.clean.standardise import standardise
 
@@ -25,6 +28,43 @@ SPANISH = (
     "El viejo puente de la ciudad es de piedra y los vecinos lo cruzan todos los días con sus carros y sus animales de carga."
 )
 CONFIG = CleanedCorpusConfig(workers=1)
+
+
+SENTENCES = {
+    "bg": "Старият мост стои в средата на града и всеки ден хората минават по него.",
+    "cs": "Starý most stojí uprostřed města a lidé po něm každý den chodí na trh.",
+    "de": "Die alte Brücke steht mitten in der Stadt, und die Leute gehen jeden Tag darüber.",
+    "el": "Η παλιά γέφυρα βρίσκεται στη μέση της πόλης και οι άνθρωποι περνούν κάθε μέρα.",
+    "fi": "Vanha silta on keskellä kaupunkia, ja ihmiset kulkevat sen yli joka päivä torille.",
+    "he": "הגשר הישן עומד במרכז העיר, והאנשים עוברים עליו בכל יום בדרך לשוק.",
+    "hi": "पुराना पुल शहर के बीच में है और लोग हर दिन उस पर से बाज़ार जाते हैं।",
+    "hu": "A régi híd a város közepén áll, és a lakók minden nap átmennek rajta a piacra.",
+    "it": "Il vecchio ponte sta nel mezzo della città e la gente lo attraversa ogni giorno.",
+    "ja": "古い橋は町の真ん中にあり、人々は毎日それを渡って市場へ行きます。",
+    "ko": "오래된 다리는 도시 한가운데에 있고 사람들은 매일 그 다리를 건너 시장에 갑니다.",
+    "nl": "De oude brug staat midden in de stad en de mensen lopen er elke dag overheen.",
+    "pl": "Stary most stoi w środku miasta, a ludzie codziennie chodzą nim na targ.",
+    "pt": "A ponte velha fica no meio da cidade e as pessoas atravessam-na todos os dias.",
+    "ru": "Старый мост стоит посреди города, и люди каждый день ходят по нему на рынок.",
+    "sv": "Den gamla bron står mitt i staden, och folk går över den varje dag till torget.",
+    "th": "สะพานเก่าตั้งอยู่กลางเมือง และผู้คนเดินข้ามไปตลาดทุกวัน",
+    "tr": "Eski köprü şehrin ortasında durur ve insanlar her gün üzerinden pazara gider.",
+    "uk": "Старий міст стоїть посеред міста, і люди щодня ходять ним на ринок.",
+    "zh": "古老的桥在城市的中央，人们每天都要过桥去市场。",
+}
+
+
+def many_languages():
+    """Articles in three languages, a sentence in twenty others and in mixtures of their letters, which are of no language."""
+    rng = random.Random(1)
+    letters = [sentence.replace(" ", "") for sentence in SENTENCES.values()]
+    noise = [
+        " ".join("".join(rng.choices(alphabet, k=rng.randint(1, 12))) for _ in range(rng.randint(0, 12)))
+        for alphabet in letters
+        for _ in range(40)
+    ]
+    articles = [article.text for article in embedded.articles()][::10]
+    return articles + list(SENTENCES.values()) + noise + ["", " ", "\n", "__ a b", "<w> </s>", "🎉🎉"]
 
 
 def page(number, text, host="site.example"):
@@ -110,7 +150,7 @@ def test_gates_pass_and_refuse_doctored_corpora(made):
 
 def test_the_gate_on_personal_data_fails_when_a_kind_is_not_found(made, monkeypatch):
     inputs, work, report = made
-    monkeypatch.setitem(pii.KINDS, "email", pii.Kind("email", pii.re.compile("nothing"), pii._always, "", pii.re.compile("@")))
+    monkeypatch.setitem(pii.KINDS, "email", pii.Kind("email", pii.re.compile("nothing"), pii._email, "", pii.re.compile("@")))
     assert "personal_data_rules" in {g.name for g in gates(inputs, work.files, CONFIG, report) if not g.passed}
 
 
@@ -185,8 +225,32 @@ def test_replacing_twice_changes_nothing_and_the_labelled_set_is_sound():
         assert (kind in pii.KINDS) == bool(personal)
         once = pii.replace(text, kinds)[0]
         assert pii.replace(once, kinds) == (once, [])
-    assert pii.score(labelled(), kinds) == {"recall": 1.0, "precision": 1.0, "rows": 48.0}
-    assert pii.score(labelled(), ["email"])["recall"] == 1.0
+    assert len(labelled()) >= 300
+    for kind, found in pii.score(labelled(), kinds).items():
+        assert found["precision"] == found["recall"] == 1.0, (kind, found)
+        assert found["rows"] >= 12
+    assert pii.score(labelled(), ["email"])["email"]["recall"] == 1.0
+
+
+def test_many_texts_are_replaced_as_one_is():
+    kinds = CONFIG.personal_data.kinds
+    rows = [text for text, _, _ in labelled()] + ["", "plain"]
+    texts, counts = pii.replace_all(pl.Series(rows), kinds)
+    one_by_one = [pii.replace(text, kinds) for text in rows]
+    assert texts.to_list() == [text for text, _ in one_by_one]
+    assert counts.to_list() == [len(found) for _, found in one_by_one]
+    backwards, _ = pii.replace_all(pl.Series(rows[::-1]), kinds)
+    assert backwards.to_list() == texts.to_list()[::-1]
+    assert pii.replace_all(pl.Series(["a@b.example.org"]), [])[0].to_list() == ["a@b.example.org"]
+
+
+def test_a_secret_goes_and_what_is_around_it_stays():
+    line = 'client = Client(api_key="k8Jd03LsQm57XzVbN2eR", region="eu")'
+    assert pii.replace(line, ["key"]) == ('client = Client(api_key="KEY_REMOVED", region="eu")', ["key"])
+    url = "postgres://shop:Tr0ub4dor3x@db.internal/orders"
+    assert pii.replace(url, CONFIG.personal_data.kinds) == ("postgres://shop:KEY_REMOVED@db.internal/orders", ["key"])
+    pem = "before\n-----BEGIN " + "EC PRIVATE KEY-----\nMHcCAQEE\nIIGx\n-----END EC PRIVATE KEY-----\nafter"
+    assert pii.replace(pem, ["key"]) == ("before\nKEY_REMOVED\nafter", ["key"])
 
 
 def test_language_is_asked_with_the_whole_text_and_short_texts_are_undetermined():
@@ -196,6 +260,35 @@ def test_language_is_asked_with_the_whole_text_and_short_texts_are_undetermined(
     assert identify("Home | Login\n" + hungarian * 30, rules)[0] == "hu"
     assert identify("PROJECT TAGGING CRITERIA", rules) == ("und", 0.0)
     assert identify("", rules)[0] == "und"
+
+
+def test_languages_are_those_of_fasttext_itself():
+    """The compiled loop against the library, on thousands of texts in dozens of languages: labels equal, scores to rounding."""
+    import fasttext
+
+    texts = many_languages()
+    assert len(texts) > 3000
+    model = fasttext.load_model(str(model_file()))
+    theirs = [model.predict(" ".join(text.split()), k=1) for text in texts]
+    found = identify_all(pl.Series(texts), LanguageRules(min_score=0, min_chars=0))
+    assert found["lang"].to_list() == [labels[0].removeprefix("__label__") for labels, _ in theirs]
+    assert found["lang"].n_unique() > 30
+    known = identify_all(pl.Series(list(SENTENCES.values())), LanguageRules(min_chars=10))
+    assert known["lang"].to_list() == list(SENTENCES)
+    assert max(abs(a - min(float(b[0]), 1.0)) for a, (_, b) in zip(found["lang_score"], theirs, strict=True)) < 1e-5
+    backwards = identify_all(pl.Series(texts[::-1]), LanguageRules(min_score=0, min_chars=0))
+    assert backwards.equals(found.reverse())  # what was read before changes nothing
+
+
+def test_a_damaged_model_file_is_refused(tmp_path):
+    from llm_assets.stages.clean.fasttext_file import load
+
+    content = model_file().read_bytes()
+    for name, data in {"magic": b"xxxx" + content[4:], "cut": content[:300_000], "short": content[:40]}.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=name):
+            load(path)
 
 
 def test_one_spelling():

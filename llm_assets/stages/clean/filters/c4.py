@@ -59,7 +59,7 @@ def _longest(texts: pl.Series) -> npt.NDArray[Any]:
 def _edited(marked: pl.DataFrame, config: C4Rules) -> pl.DataFrame:
     """(_row, text, _c4_lorem, _c4_curly) of the texts that are taken apart."""
     line = pl.col("line")
-    lines = marked.select("_row", line=pl.col("text").str.split("\n")).explode("line")
+    lines = marked.select("_row", line=pl.col("text").str.split("\n")).explode("line").with_columns(line.str.strip_chars())
     stays = pl.lit(True)
     if config.max_word_chars:
         stays &= (

@@ -16,7 +16,17 @@ from llm_assets.stages.clean.filters.base import Rule, share
 # What continuation bytes (0x80-0xBF) become in Windows-1252 and Windows-1251. Letters of living alphabets are left out.
 _AFTER_1252 = "\u0080-\u00bf‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ€"
 _AFTER_1251 = "\u00a0-\u00bfЂЃѓЉЊЌЋЏђ‘’“”•–—™љ›њќћџЎўЈҐЄєјЅѕ‚„…†‡€‰‹№"
-_MOJIBAKE = rf"Ã[{_AFTER_1252}]|Â[\u00a0-\u00bf]|[ÐÑ][{_AFTER_1252}]|â€[\u0090-\u00bf™œ˜“”¦¢]|ðŸ|ï»¿|ï¿½|[РС][{_AFTER_1251}]"
+# « and » after Â are a letter in quotation marks.
+_MOJIBAKE = "|".join(
+    (
+        rf"Ã[{_AFTER_1252}]",
+        "Â[\u00a0-\u00aa\u00ac-\u00ba\u00bc-\u00bf]",
+        rf"[ÐÑ][{_AFTER_1252}]",
+        "â€[\u0090-\u00bf™œ˜“”¦¢]|â\u0080[\u0090-\u00bf]",
+        "ð[Ÿ\u009f]|ï»¿|ï¿½",
+        rf"[РС][{_AFTER_1251}]",
+    )
+)
 _MEASURES = {
     "_replacement": "\ufffd",
     "_controls": "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]",

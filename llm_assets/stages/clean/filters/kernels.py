@@ -238,8 +238,9 @@ def measure(
     """Counts of n texts, (n, len(COUNTS)) int64.
 
     ``data`` uint8 and ``bounds`` (n + 1,) int64: the texts as UTF-8. ``classes`` (0x110000,) uint8 and ``lower``: what a code
-    point is, and its lower case. ``stops`` uint64: hashes of stop words, those of language i from ``stop_bounds[i]``; ``langs``
-    (n,): the language of each text or -1. ``ends``: code points that end a sentence line; ``short``: characters of a short line.
+    point is, and its lower case. ``stops`` uint64: hashes of stop words, those of language i from ``stop_bounds[i]``;
+    ``langs`` (n,): the language of each text or -1. ``ends``: code points that end a sentence line;
+    ``short``: characters of a short line.
     """
     n = bounds.size - 1
     out = np.zeros((n, 28), np.int64)
