@@ -1,4 +1,4 @@
-"""Real text of a given size that every machine has: the demo's Wikipedia introductions, then sources of the standard library."""
+"""Real text of a given size that every machine has: the demo's Wikipedia introductions, then the standard library."""
 
 import os
 from pathlib import Path

@@ -2,8 +2,8 @@
 
     python benchmarks/encoding.py [--megabytes 36] [--vocabulary 16384] [--repeats 3]
 
-Needs the extra ``[fast]``. Both read the same ``tokenizer.json``, are given the same batches of 1,000 texts and use all cores. Two
-ratios: to the encodings that the library returns (ids not yet taken out of them), and to the ids as one array, which is what
+Needs the extra ``[fast]``. Both read the same ``tokenizer.json``, are given the same batches of 1,000 texts and use all cores.
+Two ratios: to the encodings that the library returns (ids not yet taken out of them), and to the ids as one array, which is what
 the stage needs. Every id must be equal, or the script fails. The best of the repeats counts.
 """
 
@@ -62,7 +62,8 @@ def main() -> None:
     rows = [{"engine": label, "seconds": seconds, "MB/s": size / 1e6 / seconds} for label, seconds in best.items()]
     for row in rows:
         print(row)
-    said = f"ratio {bare / quick:.1f} to encode_batch_fast alone, {whole / quick:.1f} with its ids taken out; all {tokens:,} ids are equal."
+    said = f"ratio {bare / quick:.1f} to encode_batch_fast alone, {whole / quick:.1f} with its ids taken out; "
+    said += f"all {tokens:,} ids are equal."
     print(said)
     text = (
         f"{size / 1e6:.1f} MB in {len(texts):,} texts, vocabulary {asked.vocabulary:,}; {versions('tokenizers', 'fastokens')}."

@@ -3,8 +3,8 @@
     python benchmarks/tokenizer_training.py [--megabytes 36] [--vocabulary 16384] [--repeats 2]
 
 Both are given the same batches and limits (the recipe's) and use all cores. What is timed runs from the texts in memory to a
-trained ``Tokenizer``. Ours is compiled once a machine, before the clock starts; the time that takes is printed. The files must be
-equal byte for byte, or the script fails. The best of the repeats counts.
+trained ``Tokenizer``. Ours is compiled once a machine, before the clock starts; the time that takes is printed. The files
+must be equal byte for byte, or the script fails. The best of the repeats counts.
 """
 
 import argparse

@@ -21,5 +21,6 @@ SPECS: tuple[AssetSpec, ...] = (
         code=("llm_assets.stages.extract", "llm_assets.core.warcs", "llm_assets.core.shards"),
         libraries=("fastwarc", "resiliparse"),
         partitioned=True,
+        follows="raw_crawl",
     ),
 )

@@ -266,10 +266,11 @@ def test_languages_are_those_of_fasttext_itself():
     """The compiled loop against the library, on thousands of texts in dozens of languages: labels equal, scores to rounding."""
     import fasttext
 
-    texts = many_languages()
+    texts = [text for text in many_languages() if "</s>" not in text]  # where the library stops reading; ours reads on
     assert len(texts) > 3000
     model = fasttext.load_model(str(model_file()))
-    theirs = [model.predict(" ".join(text.split()), k=1) for text in texts]
+    folded = str.maketrans("\t\n\v\f\r\0", "      ")  # what is a space to it; a no-break space is none
+    theirs = [model.predict(text.translate(folded), k=1) for text in texts]
     found = identify_all(pl.Series(texts), LanguageRules(min_score=0, min_chars=0))
     assert found["lang"].to_list() == [labels[0].removeprefix("__label__") for labels, _ in theirs]
     assert found["lang"].n_unique() > 30
