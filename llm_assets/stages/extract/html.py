@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from llm_assets.stages.extract.blocks import BULLET, LIST_LINK_SHARE, main_text, read_blocks
+from llm_assets.stages.extract.blocks import render
+from llm_assets.stages.extract.choice import main_blocks
+from llm_assets.stages.extract.reader import read_layout
 
-_DECLARATIONS = "meta[name][content], meta[property][content], link[rel][href], a[rel][href]"
-_FURNITURE = "nav, header, footer, aside"
+_DECLARATIONS = "meta[content], link[rel][href]"
 _MARKDOWN_HEADING = re.compile(r"^#{1,2}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _HEADING_CHARS = 2_000  # a title stands at the beginning
 _MAX_FIELD_CHARS = 2_000  # metadata longer than this is no title, description or address
@@ -39,16 +39,6 @@ def parse_html(html: str, url: str) -> Page:
     metas, links = _declared(tree, url)
     head_title = " ".join((tree.title or "").split())
     heading = _first_heading(tree)
-    _keep_lists(tree)
-    markup = extract_plain_text(
-        tree,
-        main_content=True,
-        preserve_formatting="minimal_html",
-        links=True,
-        alt_texts=False,
-        comments=False,
-        post_meta=False,
-    )
     title = metas.get("og:title") or (heading if heading and heading in head_title else head_title) or heading
     root = tree.document.query_selector("html")
     return Page(
@@ -58,7 +48,7 @@ def parse_html(html: str, url: str) -> Page:
         license=_field(links.get("license", "")),
         html_lang=_field((root.getattr("lang") or "") if root is not None else ""),
         rel_canonical=_field(links.get("canonical", "")),
-        text=main_text(read_blocks(markup), f"{title}\n{head_title}"),
+        text=render(main_blocks(read_layout(tree.body.html), f"{title}\n{head_title}")),
     )
 
 
@@ -115,25 +105,3 @@ def _absolute(url: str, href: str) -> str:
 def _first_heading(tree: Any) -> str:
     heading = tree.body.query_selector("h1")
     return " ".join(heading.text.split()) if heading is not None else ""
-
-
-def _keep_lists(tree: Any) -> None:
-    """Make unordered lists that are text ordered ones, with a mark: the heuristics for main content drop every ``<ul>``."""
-    for element in list(tree.body.get_elements_by_tag_name("ul")):
-        if element.closest(_FURNITURE) is not None:
-            continue
-        total = len(element.text)
-        linked = sum(len(link.text) for link in element.get_elements_by_tag_name("a"))
-        if not total or linked > LIST_LINK_SHARE * total or element.parent is None:
-            continue
-        ordered = tree.create_element("ol")
-        for child in list(element.child_nodes):
-            if child.tag == "li":
-                mark = tree.create_text_node(BULLET)
-                first = child.first_child
-                if first is None:
-                    child.append_child(mark)
-                else:
-                    child.insert_before(mark, first)
-            ordered.append_child(child)
-        element.parent.replace_child(ordered, element)
