@@ -17,8 +17,8 @@ SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', "
 class Block:
     """One block. ``kind``: "bare" is text outside of any paragraph. ``level``: of a heading, 1 to 6.
 
-    ``marker`` is that of the list item that begins here ("-", "3."), "" otherwise; ``indent`` and ``quotes`` count the lists and
-    quotations around. ``link_chars`` of ``text`` are links. ``language``: of code, where it says so.
+    ``marker`` is that of the list item that begins here ("-", "3."), "" otherwise; ``indent`` and ``quotes`` count the lists
+    and quotations around. ``link_chars`` of ``text`` are links. ``language``: of code, where it says so.
     """
 
     kind: Kind

@@ -5,7 +5,8 @@ Three steps, each of which measures before it believes:
 1. Furniture: ranges whose names say so (``hints``) or whose links do, unless a range holds most of the page's text: then the
    name was wrong ("content-with-sidebar").
 2. The place: the smallest element that still holds most of what is left, within <main> or <article> where they hold text.
-   Boxes beside it go, but long paragraphs of what surrounds it stay.
+   Boxes beside it go, but long paragraphs of what surrounds it stay. An element that has twins (posts of a thread) is not
+   the place: what holds them all is.
 3. Single blocks: a line of links, a heading that repeats the title, headings without text.
 
 Text is weighed by characters outside of links; a short line that is no sentence counts little.
@@ -25,6 +26,7 @@ FURNITURE_SHARE = 0.4
 REMARKS_LEFT_SHARE, REMARKS_LEFT_WEIGHT = 0.15, 200
 MAIN_SHARE = 0.5
 CORE_SHARE = 0.8
+TWIN_WEIGHT = 30
 SHORT_CHARS, SHORT_WEIGHT = 40, 0.25
 # What stands around the core and is as long as this, without links and ending like a sentence, is text.
 LONG_PROSE_CHARS = 120
@@ -33,13 +35,14 @@ MIN_WEIGHT, MIN_SHARE = 80, 0.1
 
 STOCK_CHARS, STOCK_TIMES = 80, 3
 STOCK_PHRASES = re.compile(
-    r"(?:posted|published|last (?:updated|modified|edited|changed)|updated|written by|by [A-Z]|back to top|advertisement|sponsored|"
-    r"ad: |source: |photo: |share this|read more|tags?: |filed under|categor(?:y|ies): |"
+    r"(?:posted|published|last (?:updated|modified|edited|changed)|updated|written by|by [A-Z]|back to top|advertisement|"
+    r"sponsored|ad: |source: |photo: |share this|read more|tags?: |filed under|categor(?:y|ies): |"
     r"veröffentlicht|zuletzt|anzeige|werbung|publié|publicité|mis à jour|publicado|publicidad|pubblicato|pubblicità|"
     r"geplaatst|реклама|опубликовано|広告|广告|廣告|광고)(?!\w)",
     re.IGNORECASE,
 )
 ABOVE_TITLE_SHARE = 0.15
+_CLASS = re.compile(r'\bclass="([^"]+)"')
 
 BARE_WORDS = 25
 TEXT_LINK_SHARE, TEXT_WORDS = 0.8, 30
@@ -132,13 +135,18 @@ def _core(layout: Layout, keep: list[bool], weights: list[float]) -> list[bool]:
         return sums[place.end] - sums[place.start]
 
     total = sums[-1]
-    named = [r for r in layout.containers if (r.tag in ("main", "article") or r.kind is Hint.TEXT) and held(r) >= MAIN_SHARE * total]
-    main = min(named, key=lambda place: place.end - place.start, default=Range(0, len(keep), "body", Hint.NONE))
+    named = [
+        r for r in layout.containers if (r.tag in ("main", "article") or r.kind is Hint.TEXT) and held(r) >= MAIN_SHARE * total
+    ]
+    main = _smallest(named, Range(0, len(keep), "body", Hint.NONE))
     inside = [place for place in layout.containers if main.start <= place.start and place.end <= main.end]
-    enough = [place for place in inside if held(place) >= CORE_SHARE * held(main)]
-    core = min(enough, key=lambda place: place.end - place.start, default=main)
+    core = _smallest([place for place in inside if held(place) >= CORE_SHARE * held(main)], main)
+    twins = [place for place in inside if _twins(place, core) and held(place) >= TWIN_WEIGHT]
+    if len(twins) > 1:  # one of several posts, answers or entries
+        first, last = min(place.start for place in twins), max(place.end for place in twins)
+        core = _smallest([place for place in inside if place.start <= first and last <= place.end], main)
     around = [place for place in inside if place.start <= core.start and core.end <= place.end and place != core]
-    outer = min(around, key=lambda place: place.end - place.start, default=core)
+    outer = _smallest(around, core)
     return [
         kept
         and main.start <= place < main.end
@@ -149,6 +157,17 @@ def _core(layout: Layout, keep: list[bool], weights: list[float]) -> list[bool]:
         )
         for place, (kept, block) in enumerate(zip(keep, layout.blocks, strict=True))
     ]
+
+
+def _smallest(places: list[Range], otherwise: Range) -> Range:
+    return min(places, key=lambda place: place.end - place.start, default=otherwise)
+
+
+def _twins(one: Range, other: Range) -> bool:
+    """Whether two elements are of one make: same tag and same classes."""
+    if one.tag != other.tag or "class=" not in one.attributes:
+        return False
+    return one.attributes == other.attributes or _CLASS.findall(one.attributes) == _CLASS.findall(other.attributes) != []
 
 
 def _same(heading: str, titles: str) -> bool:

@@ -11,6 +11,11 @@ from enum import IntEnum
 from functools import lru_cache
 
 
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(words.split())
+
+
 class Hint(IntEnum):
     """What an element is by its names. The order is no rank."""
 
@@ -22,8 +27,7 @@ class Hint(IntEnum):
     TEXT = 5  # said to be the text
 
 
-_WORDS = frozenset(
-    """
+_WORDS = word_set("""
     nav navbar navi navigation navbox menu menus menubar breadcrumb breadcrumbs crumb crumbs gnb lnb snb fnb
     footer foot sidebar sidenav sidemenu rightcol leftcol rightcolumn leftcolumn
     cookie cookies consent gdpr newsletter newsletters subscribe subscription subscriptions signup share shares sharing social
@@ -33,28 +37,28 @@ _WORDS = frozenset(
     toolbar tools pagetools widget widgets login signin register search searchbox skip skiplink skiplinks modal popup overlay
     drawer cart basket minicart dialog announcement ticker weather
     byline meta metadata postmeta postinfo entrymeta dateline timestamp date datetime pubdate vote votes voting votecell score
-    avatar avatars user userinfo username poster postauthor postdetails userdetails usercard postprofile signature reputation karma badge badges author authors
+    avatar avatars user userinfo username
+    poster postauthor postdetails userdetails usercard postprofile signature reputation karma badge badges author authors
     authorbox bio biography stats statistics counter views rating ratings stars
     copyright imprint legal disclaimer disclaimers license licence feedback helpful satisfaction survey poll donate donation
     fundraising sitenotice printfooter catlinks noprint editsection editlink edit headerlink jumplink backlink permalink
     price prices pricing shipping pickup stock availability quantity buy checkout tax wishlist
     cta btn btns button buttons actions controls controller player also logo branding brand powered credits
-    """.split()
-)
+    """)
 _ENDINGS = ("nav", "menu", "footer", "sidebar", "breadcrumb", "breadcrumbs", "toolbar", "topbar", "pager", "widget", "author")
-_REMARKS = frozenset(
-    "comment comments commentlist disqus respond responses reviews review testimonials testimonial reactions trackbacks".split()
+_REMARKS = word_set(
+    "comment comments commentlist disqus respond responses reviews review testimonials testimonial reactions trackbacks"
 )
-_HEADERS = frozenset("header masthead topbar pagehead".split())
-_TEXT = frozenset(
-    "entrycontent postcontent articlecontent articlebody postbody storybody articletext markdownbody mwparseroutput".split()
+_HEADERS = word_set("header masthead topbar pagehead")
+_TEXT = word_set(
+    "entrycontent postcontent articlecontent articlebody postbody storybody articletext markdownbody mwparseroutput"
 )
-_HIDDEN = frozenset("srOnly sronly visuallyhidden visuallyHidden screenreadertext a11yhidden".split())
-_KEPT_ASIDES = frozenset("quote pullquote note notes tip warning admonition callout caution hint example footnote".split())
+_HIDDEN = word_set("srOnly sronly visuallyhidden visuallyHidden screenreadertext a11yhidden")
+_KEPT_ASIDES = word_set("quote pullquote note notes tip warning admonition callout caution hint example footnote")
 
 _ROLES = {
     **dict.fromkeys(
-        "navigation banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist form".split(),
+        word_set("navigation banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist form"),
         Hint.FURNITURE,
     ),
     **dict.fromkeys(("button", "tooltip", "doc-backlink"), Hint.MUTE),
@@ -65,16 +69,23 @@ _TAGS = {
     "header": Hint.HEADER,
     "main": Hint.TEXT,
 }
+_REMEMBERED_CHARS = 500  # longer ones hold data: they would come only once, and fill the memory
 _ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 _UNSEEN = re.compile(r"display:\s*none|visibility:\s*hidden")
 # Text that a tab or an accordion hides at first is text.
-_FOLDED = re.compile(r"\b(?:tab|tabs|panel|pane|accordion|collapse|collapsible|toggle|answer|faq|details|spoiler)", re.IGNORECASE)
+_FOLDED = re.compile(
+    r"\b(?:tab|tabs|panel|pane|accordion|collapse|collapsible|toggle|answer|faq|details|spoiler)", re.IGNORECASE
+)
+
+
+def hint(tag: str, attributes: str) -> Hint:
+    """The hint of an element; ``attributes`` as they stand in the serialised start tag."""
+    return _hint(tag, attributes) if len(attributes) <= _REMEMBERED_CHARS else _hint.__wrapped__(tag, attributes)
 
 
 @lru_cache(maxsize=16_384)
-def hint(tag: str, attributes: str) -> Hint:
-    """The hint of an element; ``attributes`` as they stand in the serialised start tag."""
+def _hint(tag: str, attributes: str) -> Hint:
     by_tag = _TAGS.get(tag, Hint.NONE)
     if not attributes:
         return Hint.FURNITURE if tag == "aside" else by_tag
@@ -95,7 +106,7 @@ def hint(tag: str, attributes: str) -> Hint:
     return by_tag
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4_096)
 def _of_name(name: str) -> Hint:
     words = _words(name)
     joined = "".join(words)

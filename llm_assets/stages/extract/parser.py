@@ -33,7 +33,8 @@ def rejected(rule: str, value: float | None = None, threshold: float | None = No
 def answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """One document: its fields (those of ``Page``, ``charset`` and ``charset_source``), or a rule, value, threshold and detail.
 
-    ``job``: ``path``, ``offset``, ``length`` of the record, ``url``, ``content_type``. Never raises for what a page holds.
+    ``job``: ``path``, ``offset``, ``length`` of the record, ``url``, ``content_type``, ``fetched_at`` (ISO). ``limits``: see
+    ``llm_assets.stages.extract.supervisor``; ``extractor`` says who finds the text. Never raises for what a page holds.
     """
     try:
         with open(job["path"], "rb") as handle:
@@ -52,7 +53,10 @@ def answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     decoded = decode(payload, content_type)
     if decoded is None:
         return rejected("extract_undecodable")
-    page = parse_plain(decoded.text, headers, media) if media in PLAIN_TYPES else parse_html(decoded.text, job["url"])
+    if media in PLAIN_TYPES:
+        page = parse_plain(decoded.text, headers, media)
+    else:
+        page = parse_html(decoded.text, job["url"], job.get("fetched_at", ""), limits.get("extractor", "resiliparse"))
     return _judged(page, decoded, limits)
 
 

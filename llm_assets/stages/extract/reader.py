@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from html import unescape
 
 from llm_assets.stages.extract.blocks import BREAK, Block, Kind, tidy
-from llm_assets.stages.extract.hints import Hint, hint
+from llm_assets.stages.extract.hints import Hint, hint, word_set
 from llm_assets.stages.extract.tables import Table
 
 # Lists and boxes of which more is links are navigation.
@@ -37,22 +37,23 @@ _LANGUAGE = re.compile(r"\b(?:language|lang|highlight-source|highlight|brush|sou
 _NO_LANGUAGE = frozenset(("default", "none", "text", "plain", "plaintext", "notranslate", "source", "wrapper", "block", "code"))
 _FIELD = re.compile(r'type="(?!text|email|search|tel|password|number)')
 _FOLD = ("aria-expanded=", "aria-controls=")
+_ANCHORS = ("§", "¶", "#", "🔗", "^", "↩", "↑")
 _START = re.compile(r'\bstart="(\d{1,6})"')
 
-_SKIPPED = frozenset(
-    "svg template object video audio canvas button select textarea datalist map dialog annotation annotation-xml rp rt head title "
-    "progress meter legend optgroup option frameset menu".split()
+_SKIPPED = word_set(
+    "svg template object video audio canvas button select textarea datalist map dialog annotation annotation-xml rp rt head "
+    "title progress meter legend optgroup option frameset menu"
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BOXES = frozenset(
+_BOXES = word_set(
     "body div section article main aside header footer nav form fieldset figure figcaption blockquote details summary address "
-    "hgroup center td th dl dd dt ul ol li table caption p h1 h2 h3 h4 h5 h6 pre tbody thead tfoot tr".split()
+    "hgroup center td th dl dd dt ul ol li table caption p h1 h2 h3 h4 h5 h6 pre tbody thead tfoot tr"
 )
 # Boxes that begin or end more than a range of blocks.
 _OPENERS = frozenset((*_HEADINGS, "ul", "ol", "li", "pre", "p", "dt", "blockquote", "table", "tr", "div"))
-_CLOSERS = frozenset("ul ol li blockquote td th caption table div section p".split())
-_CONTAINERS = frozenset("body div section article main td form aside dd details fieldset center blockquote header footer nav".split())
-_NO_HINTS = frozenset("tr tbody thead tfoot li body html dt dd".split())
+_CLOSERS = word_set("ul ol li blockquote td th caption table div section p")
+_CONTAINERS = word_set("body div section article main td form aside dd details fieldset center blockquote header footer nav")
+_NO_HINTS = word_set("tr tbody thead tfoot li body html dt dd")
 _LINK_LIMITS = {
     **dict.fromkeys(("ul", "ol"), LIST_LINK_SHARE),
     **dict.fromkeys(("div", "section", "aside", "td", "fieldset", "figure"), BOX_LINK_SHARE),
@@ -69,6 +70,7 @@ class Range:
     tag: str
     kind: Hint
     links: bool = False  # navigation by its share of links
+    attributes: str = ""
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class _Frame:
     chars: int
     linked: int
     fields: int
+    attributes: str
 
 
 def read_layout(markup: str) -> Layout:
@@ -116,8 +119,8 @@ class _Reader:
         self._open: Block | None = None
         self._parts: list[str] = []
         self._marker = self._language = ""
-        self._after_link = False
-        self._links = self._quotes = self._breaks = self._fields = 0
+        self._after_link = self._ticked = False
+        self._links = self._quotes = self._breaks = self._fields = self._language_depth = 0
         self._chars = self._linked = 0  # of the blocks so far, without those in lists and boxes of links
 
     def read(self, markup: str) -> Layout:
@@ -147,10 +150,14 @@ class _Reader:
         return self.layout
 
     def _is_fold(self, tag: str, attributes: str) -> bool:
-        """A button that opens a text is that text's heading (in a heading or with a state), other buttons say nothing."""
-        return tag == "button" and (
-            (self._open is not None and self._open.kind == "heading") or any(name in attributes for name in _FOLD)
-        )
+        """A button that opens a text is that text's heading (at a heading's start, or with a state); others say nothing."""
+        if tag != "button":
+            return False
+        heads = self._in_heading() and not "".join(self._parts).strip()
+        return heads or any(name in attributes for name in _FOLD)
+
+    def _in_heading(self) -> bool:
+        return self._open is not None and self._open.kind == "heading"
 
     def _start(self, tag: str, attributes: str, kind: Hint) -> None:
         if tag in _BOXES:
@@ -158,7 +165,7 @@ class _Reader:
                 self._close()
             if not attributes and tag not in _NO_HINTS:
                 kind = hint(tag, "")
-            self._stack.append(_Frame(tag, kind, len(self._blocks), self._chars, self._linked, self._fields))
+            self._stack.append(_Frame(tag, kind, len(self._blocks), self._chars, self._linked, self._fields, attributes))
             if tag in _OPENERS:
                 self._opened(tag, attributes)
         elif tag == "a":
@@ -166,19 +173,19 @@ class _Reader:
                 self._text(" ")
             self._links += 1
         elif tag == "code":
-            self._code()
+            self._code(attributes)
         elif tag == "br":
             self._break()
         elif tag == "input":
             self._fields += _FIELD.search(attributes) is None
-        elif tag in ("hr", "button"):
+        elif tag == "hr" or (tag == "button" and not self._in_heading()):
             self._close()
         elif "-" in tag and self._open is not None:
             self._text(" ")
 
     def _opened(self, tag: str, attributes: str) -> None:
         if tag == "div":
-            self._language = _language(attributes) if attributes else ""
+            self._speaks(attributes)
         elif tag in ("p", "dt"):
             self._begin("paragraph")
         elif tag == "li":
@@ -194,7 +201,7 @@ class _Reader:
         elif tag == "table":
             self._tables.append(Table())
         elif tag == "pre":
-            self._language = (_language(attributes) if attributes else "") or self._language
+            self._speaks(attributes)
             self._begin("pre")
         else:
             self._quotes += 1
@@ -208,9 +215,11 @@ class _Reader:
         elif tag == "a":
             self._links = max(0, self._links - 1)
             self._after_link = True
+            if self._parts and self._parts[-1].strip() in _ANCHORS and self._open is not None and self._open.kind != "pre":
+                self._parts.pop()
         elif tag == "code":
-            self._code()
-        elif tag == "button":
+            self._code_ends()
+        elif tag == "button" and not self._in_heading():
             self._close()
         elif "-" in tag and self._open is not None:
             self._text(" ")
@@ -218,6 +227,8 @@ class _Reader:
     def _pop(self) -> None:
         frame = self._stack.pop()
         tag, data = frame.tag, False
+        if self._language and len(self._stack) < self._language_depth:
+            self._language = ""
         if tag in _CLOSERS:
             data = self._closed(frame)
         end = len(self._blocks)
@@ -231,7 +242,7 @@ class _Reader:
         if links:  # what is navigation weighs nothing in the boxes around it
             self._chars, self._linked = frame.chars, frame.linked
         if tag in _CONTAINERS or (tag == "table" and not data):
-            self.layout.containers.append(Range(frame.start, end, tag, kind))
+            self.layout.containers.append(Range(frame.start, end, tag, kind, False, frame.attributes))
 
     def _closed(self, frame: _Frame) -> bool:
         """What the end of an element means besides a range; True where it was a table of data."""
@@ -274,7 +285,7 @@ class _Reader:
 
     def _begin(self, kind: Kind, level: int = 0) -> None:
         marker, self._marker = self._marker, ""
-        self._open = Block(kind, "", level, marker, len(self._lists), self._quotes)
+        self._open = Block(kind, "", level, marker, len(self._lists) or int(bool(marker)), self._quotes)
         self._parts, self._breaks = [], 0
 
     def _text(self, text: str) -> None:
@@ -307,12 +318,27 @@ class _Reader:
             else:
                 self._breaks += 1
 
-    def _code(self) -> None:
+    def _speaks(self, attributes: str) -> None:
+        """Remember the language of code that an element names, as long as it is open."""
+        found = _LANGUAGE.search(attributes) if attributes else None
+        name = found[1].lower() if found else ""
+        if name and name not in _NO_LANGUAGE:
+            self._language, self._language_depth = name, len(self._stack)
+
+    def _code(self, attributes: str) -> None:
         if self._open is None:
             self._begin("bare")
         assert self._open is not None
-        if self._open.kind != "pre":
+        if self._open.kind == "pre":
+            self._speaks(attributes)
+        elif not self._ticked:
             self._parts.append("`")
+            self._ticked = True
+
+    def _code_ends(self) -> None:
+        if self._ticked:
+            self._parts.append("`")
+            self._ticked = False
 
     def _next_marker(self) -> str:
         if not self._lists or self._lists[-1] < 0:
@@ -324,6 +350,8 @@ class _Reader:
         block, self._open = self._open, None
         if block is None:
             return
+        if self._ticked:  # code that goes on in the next block
+            self._code_ends()
         text = "".join(self._parts)
         block.text = tidy(unescape(text) if "&" in text else text, block.kind)
         if not block.text:
@@ -339,9 +367,3 @@ class _Reader:
         if block.kind != "heading":
             self._chars += len(block.text)
             self._linked += min(block.link_chars, len(block.text))
-
-
-def _language(attributes: str) -> str:
-    found = _LANGUAGE.search(attributes)
-    name = found[1].lower() if found else ""
-    return "" if name in _NO_LANGUAGE else name

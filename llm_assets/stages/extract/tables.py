@@ -26,7 +26,7 @@ class Table:
         self.rows[-1].append((start, end))
 
     def as_block(self, blocks: list[Block], first: int) -> Block | None:
-        """The table as one block of rows, ``| a | b |``; None where it is layout: one row or column, another table, long cells."""
+        """The table as one block of rows, ``| a | b |``; None for layout: one row or column, a table inside, long cells."""
         if self.nested or max(map(len, self.rows), default=0) < 2 or sum(map(bool, self.rows)) < 2:
             return None
         inside = blocks[first:]
