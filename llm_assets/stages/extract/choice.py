@@ -26,7 +26,7 @@ FURNITURE_SHARE = 0.4
 REMARKS_LEFT_SHARE, REMARKS_LEFT_WEIGHT = 0.15, 200
 MAIN_SHARE = 0.5
 CORE_SHARE = 0.8
-TWIN_WEIGHT = 30
+TWIN_WEIGHT = 10
 SHORT_CHARS, SHORT_WEIGHT = 40, 0.25
 # What stands around the core and is as long as this, without links and ending like a sentence, is text.
 LONG_PROSE_CHARS = 120

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from llm_assets.stages.extract.parser import answer
+from llm_assets.core.warcs import WarcFiles
+from llm_assets.stages.extract import parser
 from llm_assets.stages.extract.supervisor import Supervisor
 from tests.support.crawled import Crawl, article, html, http
 
@@ -17,6 +18,11 @@ def jobs(folder, crawl):
         {"path": str(folder / row["warc_file"]), **{key: row[key] for key in ("offset", "length", "url", "content_type")}}
         for row in crawl.rows
     ]
+
+
+def answer(job, limits):
+    with WarcFiles() as files:
+        return parser.answer(job, limits, files)
 
 
 def fates(folder, crawl, limits=LIMITS, stall=30.0, command=None):
