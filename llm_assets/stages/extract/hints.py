@@ -23,7 +23,7 @@ class Hint(IntEnum):
     FURNITURE = 1  # menus, boxes, bylines, footers
     REMARKS = 2  # comments and reviews: text of others, about the text
     HEADER = 3  # a header: its headings and its long paragraphs may be text
-    MUTE = 4  # a button or an anchor: nothing in it is text
+    MUTE = 4  # menus, controls, drawings: nothing in it is text
     TEXT = 5  # said to be the text
 
 
@@ -58,17 +58,27 @@ _KEPT_ASIDES = word_set("quote pullquote note notes tip warning admonition callo
 
 _ROLES = {
     **dict.fromkeys(
-        word_set("navigation banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist form"),
+        word_set("banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist form"),
         Hint.FURNITURE,
     ),
-    **dict.fromkeys(("button", "tooltip", "doc-backlink"), Hint.MUTE),
+    **dict.fromkeys(("navigation", "button", "tooltip", "doc-backlink"), Hint.MUTE),
     **dict.fromkeys(("main", "article"), Hint.TEXT),
 }
+# Cells and items are not judged by their names: tables and lists stand or go as wholes.
+_UNNAMED = word_set("tr tbody thead tfoot li body html dt dd")
 _TAGS = {
-    **dict.fromkeys(("nav", "footer", "form", "address"), Hint.FURNITURE),
+    **dict.fromkeys(
+        word_set(
+            "nav svg template object video audio canvas button select textarea datalist map dialog annotation annotation-xml "
+            "rp rt head title progress meter legend optgroup option frameset menu"
+        ),
+        Hint.MUTE,
+    ),
+    **dict.fromkeys(("footer", "form", "address"), Hint.FURNITURE),
     "header": Hint.HEADER,
     "main": Hint.TEXT,
 }
+_REMEMBERED = 16_384
 _REMEMBERED_CHARS = 500  # longer ones hold data: they would come only once, and fill the memory
 _ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
@@ -79,15 +89,24 @@ _FOLDED = re.compile(
 )
 
 
-def hint(tag: str, attributes: str) -> Hint:
-    """The hint of an element; ``attributes`` as they stand in the serialised start tag."""
-    return _hint(tag, attributes) if len(attributes) <= _REMEMBERED_CHARS else _hint.__wrapped__(tag, attributes)
+class _Hints(dict[tuple[str, str], Hint]):
+    """(tag, attributes as they stand in the serialised start tag) → hint, worked out at first sight."""
+
+    def __missing__(self, key: tuple[str, str]) -> Hint:
+        found = _hint(*key)
+        if len(key[1]) <= _REMEMBERED_CHARS and len(self) < _REMEMBERED:
+            self[key] = found
+        return found
 
 
-@lru_cache(maxsize=16_384)
+HINTS = _Hints()
+
+
 def _hint(tag: str, attributes: str) -> Hint:
+    if tag in _UNNAMED:
+        return Hint.NONE
     by_tag = _TAGS.get(tag, Hint.NONE)
-    if not attributes:
+    if not attributes or by_tag is Hint.MUTE:
         return Hint.FURNITURE if tag == "aside" else by_tag
     said = dict(_ATTRIBUTE.findall(attributes))
     names = f"{said.get('class', '')} {said.get('id', '')}".split()

@@ -18,12 +18,14 @@ from llm_assets.core.errors import InputError
 from llm_assets.stages.extract.blocks import render
 from llm_assets.stages.extract.choice import main_blocks
 from llm_assets.stages.extract.licenses import license_id
-from llm_assets.stages.extract.metadata import declared, language, published
+from llm_assets.stages.extract.metadata import Source, declared, first_heading, language, published
 from llm_assets.stages.extract.reader import read_layout
 
 Extractor = Literal["resiliparse", "trafilatura"]
 
 _MARKDOWN_HEADING = re.compile(r"^#{1,2}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
+# A <nav> that holds so much, and so many times what is left, was never closed, or is named wrongly.
+MENU_CHARS, MENU_TIMES = 2_000, 10
 _HEADING_CHARS = 2_000  # a title stands at the beginning
 _MAX_FIELD_CHARS = 2_000  # metadata longer than this is no title, description or address
 
@@ -60,9 +62,10 @@ def parse_html(html: str, url: str, fetched_at: str = "", extractor: Extractor =
     tree: Any = HTMLTree.parse(html)
     if tree.document is None or tree.body is None:
         return Page()
-    said = declared(tree, html, url)
+    source = Source.of(tree, html, url)
+    said = declared(source)
     head_title = " ".join((tree.title or "").split())
-    heading = _first_heading(tree)
+    heading = first_heading(source)
     title = said.metas.get("og:title") or (heading if heading and heading in head_title else head_title) or heading
     license_url = _field(said.links.get("license", ""))
     return Page(
@@ -71,16 +74,20 @@ def parse_html(html: str, url: str, fetched_at: str = "", extractor: Extractor =
         section=_field(said.metas.get("article:section", "")),
         license=license_url,
         license_id=license_id(license_url),
-        html_lang=_field(language(tree, said.metas)),
-        published=published(tree, html, said.metas, fetched_at),
+        html_lang=_field(language(source, said.metas)),
+        published=published(source, said.metas, fetched_at),
         rel_canonical=_field(said.links.get("canonical", "")),
-        text=main_text(tree, f"{title}\n{head_title}") if extractor == "resiliparse" else trafilatura_text(html, url),
+        text=main_text(source.body, f"{title}\n{head_title}") if extractor == "resiliparse" else trafilatura_text(html, url),
     )
 
 
-def main_text(tree: Any, titles: str) -> str:
-    """The main text of a parsed page, Markdown-like; ``titles``: what its first heading may repeat."""
-    return render(main_blocks(read_layout(tree.body.html), titles))
+def main_text(body: str, titles: str) -> str:
+    """The main text of a body, Markdown-like; ``titles``: what its first heading may repeat."""
+    layout = read_layout(body)
+    blocks = main_blocks(layout, titles)
+    if layout.muted > MENU_CHARS and layout.muted > MENU_TIMES * sum(len(block.text) for block in blocks):
+        blocks = main_blocks(read_layout(body, menus=True), titles)
+    return render(blocks)
 
 
 def trafilatura_text(html: str, url: str) -> str:
@@ -114,8 +121,3 @@ def parse_plain(text: str, headers: Mapping[str, str] | None = None, media: str 
 def _field(value: str) -> str:
     clean = " ".join(value.split())
     return clean if len(clean) <= _MAX_FIELD_CHARS else ""
-
-
-def _first_heading(tree: Any) -> str:
-    heading = tree.body.query_selector("h1")
-    return " ".join(heading.text.split()) if heading is not None else ""

@@ -8,14 +8,27 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 
 from llm_assets.stages.extract.dates import full_date
+from llm_assets.stages.extract.reader import ATTRIBUTES, without_raw
 
 _JSON_LD = re.compile(r"""<script[^>]{0,200}application/ld\+json[^>]{0,200}>(.*?)</script""", re.DOTALL | re.IGNORECASE)
 _JSON_DATE = re.compile(r'"datePublished"\s*:\s*"([^"]{4,60})"')
 _COMMONS = "creativecommons.org/"
+_COMMONS_LICENSES = (f"{_COMMONS}licenses/", f"{_COMMONS}publicdomain/")
+_BODY = re.compile(r"</head>(?=\s*<(?:body|frameset)\b)")
+_ROOT = re.compile(r"<html\b([^>]*)>")
+_DECLARATION = re.compile(rf"<(meta|link)\s({ATTRIBUTES})>")
+_ANCHOR = re.compile(rf"<(?:a|link)\s({ATTRIBUTES})>")
+_ATTRIBUTE = re.compile(r'([^\s"/>=]+)="([^"]*)"')
+_HEADING = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_DATED = re.compile(r'<[a-z][a-z0-9]*\s([^<>]*\bitemprop="[^"<>]*\bdatePublished\b[^<>]*)>([^<]*)')
+_TIME = re.compile(r'<time\s([^<>]*\bdatetime="[^<>]*)>')
 # Dublin Core, Highwire (journals), Parsely and Sailthru (news) and older customs, in the order in which they are believed.
 _DATE_METAS = (
     "article:published_time",
@@ -54,6 +67,35 @@ _DATED_TYPES = (
 _MAX_JSON_CHARS = 500_000
 
 
+@dataclass(frozen=True)
+class Source:
+    """A parsed page as text: ``html`` as it came, the rest as the parser serialises it, without scripts and comments.
+
+    Attributes are then in double quotes, names in lower case, and tags balanced, so that expressions find what they look for;
+    asking the parsed tree takes ten times as long.
+    """
+
+    html: str
+    url: str
+    root: str  # attributes of <html>
+    head: str
+    body: str
+
+    @classmethod
+    def of(cls, tree: Any, html: str, url: str) -> "Source":
+        """``tree``: resiliparse's, of ``html``."""
+        markup = without_raw(tree.document.html)
+        cut = _BODY.search(markup)
+        at = cut.end() if cut else 0
+        root = _ROOT.search(markup[:at])
+        return cls(html, url, root[1] if root else "", markup[:at], markup[at:])
+
+    @cached_property
+    def anchors(self) -> list[str]:
+        """Attributes of each <a> and <link> in the body."""
+        return _ANCHOR.findall(self.body)
+
+
 @dataclass(slots=True)
 class Declared:
     """``metas``: ``name``, ``property`` or ``itemprop`` in lower case → content. ``links``: rel → absolute address."""
@@ -62,34 +104,41 @@ class Declared:
     links: dict[str, str] = field(default_factory=dict)
 
 
-def declared(tree: Any, html: str, url: str) -> Declared:
-    """Metas and links of a parsed page; the first of a name counts. ``html``: its source, ``url``: of the page."""
+def declared(source: Source) -> Declared:
+    """Metas and links of a page; the first of a name counts."""
     found = Declared()
-    root = tree.head if tree.head is not None and tree.head.first_child is not None else tree.document
-    for element in root.query_selector_all("meta[content]"):
-        name = element.getattr("name") or element.getattr("property") or element.getattr("itemprop")
-        name = (name or element.getattr("http-equiv") or "").lower()
-        content = (element.getattr("content") or "").strip()
+    elements = _DECLARATION.findall(source.head) or _DECLARATION.findall(source.body)
+    for tag, attributes in elements:
+        said = _attributes(attributes)
+        if tag == "link":
+            _add_links(found, said, source.url)
+            continue
+        name = said.get("name") or said.get("property") or said.get("itemprop") or said.get("http-equiv", "")
+        content = said.get("content", "").strip()
         if name and content:
-            found.metas.setdefault(name, content)
-    _add_links(found, root.query_selector_all("link[rel][href]"), url)
-    if "license" not in found.links and "license" in html.lower():
-        _add_links(found, tree.document.query_selector_all("a[rel][href], link[rel][href]"), url)
+            found.metas.setdefault(name.lower(), content)
+    if "license" not in found.links and "license" in source.body:
+        for attributes in source.anchors:
+            if "license" in attributes:
+                _add_links(found, _attributes(attributes), source.url)
     if "license" not in found.links:
-        said = _other_license(tree, html, url, found.metas)
-        if said:
-            found.links["license"] = said
+        said_license = _other_license(source, found.metas)
+        if said_license:
+            found.links["license"] = said_license
     return found
 
 
-def _add_links(found: Declared, elements: list[Any], url: str) -> None:
-    for element in elements:
-        for rel in (element.getattr("rel") or "").lower().split():
-            if rel in ("license", "canonical"):
-                found.links.setdefault(rel, absolute(url, element.getattr("href")))
+def _attributes(text: str) -> dict[str, str]:
+    return {name: unescape(value) if "&" in value else value for name, value in _ATTRIBUTE.findall(text)}
 
 
-def _other_license(tree: Any, html: str, url: str, metas: dict[str, str]) -> str:
+def _add_links(found: Declared, said: dict[str, str], url: str) -> None:
+    for rel in said.get("rel", "").lower().split():
+        if rel in ("license", "canonical") and "href" in said:
+            found.links.setdefault(rel, absolute(url, said["href"]))
+
+
+def _other_license(source: Source, metas: dict[str, str]) -> str:
     """A licence by Dublin Core, or the Creative Commons licence that the page links to, if it is one and the same.
 
     Links to several licences are credits of pictures, and say nothing about the text.
@@ -98,10 +147,10 @@ def _other_license(tree: Any, html: str, url: str, metas: dict[str, str]) -> str
         said = metas.get(name, "")
         if said.startswith(("http://", "https://")):
             return said
-    if _COMMONS not in html:
+    if _COMMONS not in source.body:
         return ""
-    links = tree.document.query_selector_all(f'a[href*="{_COMMONS}licenses/"], a[href*="{_COMMONS}publicdomain/"]')
-    named = {absolute(url, link.getattr("href")) for link in links}
+    addresses = (_attributes(attributes).get("href", "") for attributes in source.anchors if _COMMONS in attributes)
+    named = {absolute(source.url, address) for address in addresses if any(part in address for part in _COMMONS_LICENSES)}
     return named.pop() if len(named) == 1 else ""
 
 
@@ -113,39 +162,44 @@ def absolute(url: str, href: str) -> str:
         return ""
 
 
-def language(tree: Any, metas: dict[str, str]) -> str:
+def language(source: Source, metas: dict[str, str]) -> str:
     """The language that a page claims, as it writes it: <html lang>, Content-Language, og:locale."""
-    root = tree.document.query_selector("html")
-    own = (root.getattr("lang") or root.getattr("xml:lang") or "") if root is not None else ""
+    root = _attributes(source.root)
+    own = root.get("lang") or root.get("xml:lang") or ""
     return (
-        str(own).strip()
-        or metas.get("content-language", "").split(",")[0].strip()
-        or metas.get("og:locale", "").replace("_", "-")
+        own.strip() or metas.get("content-language", "").split(",")[0].strip() or metas.get("og:locale", "").replace("_", "-")
     )
 
 
-def published(tree: Any, html: str, metas: dict[str, str], fetched_at: str) -> str:
+def first_heading(source: Source) -> str:
+    """The text of the first <h1>; "" where there is none."""
+    found = _HEADING.search(source.body)
+    return " ".join(unescape(_TAG.sub("", found[1])).split()) if found else ""
+
+
+def published(source: Source, metas: dict[str, str], fetched_at: str) -> str:
     """Day of publication, ``YYYY-MM-DD``; "" where nothing says it or what it says can't be.
 
     ``fetched_at``: ISO time of the capture, "" if unknown: nothing is published after it was fetched.
     """
-    return next((day for said in _dates(tree, html, metas) if (day := full_date(said, fetched_at))), "")
+    return next((day for said in _dates(source, metas) if (day := full_date(said, fetched_at))), "")
 
 
-def _dates(tree: Any, html: str, metas: dict[str, str]) -> Iterator[str]:
+def _dates(source: Source, metas: dict[str, str]) -> Iterator[str]:
     for name in _DATE_METAS[:2]:
         if name in metas:
             yield metas[name]
-    if "datePublished" in html:
-        for script in _JSON_LD.findall(html):
+    if "datePublished" in source.html:
+        for script in _JSON_LD.findall(source.html):
             yield from _json_dates(script[:_MAX_JSON_CHARS])
-        for element in tree.document.query_selector_all('[itemprop~="datePublished"]'):
-            yield element.getattr("datetime") or element.getattr("content") or element.text
+        for attributes, text in _DATED.findall(source.body):
+            said = _attributes(attributes)
+            yield said.get("datetime") or said.get("content") or text
     for name in _DATE_METAS[2:]:
         if name in metas:
             yield metas[name]
-    if "datetime" in html:
-        yield from _time_elements(tree)
+    if "datetime=" in source.body:
+        yield from _time_elements(source.body)
 
 
 def _json_dates(script: str) -> Iterator[str]:
@@ -178,9 +232,13 @@ def _entities(data: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _time_elements(tree: Any) -> Iterator[str]:
+def _time_elements(body: str) -> Iterator[str]:
     """<time pubdate>, then the first <time datetime> of the first article or of <main>: that of a byline."""
-    for selector in ("time[pubdate][datetime]", "article time[datetime]", "main time[datetime]"):
-        element = tree.document.query_selector(selector)
-        if element is not None:
-            yield element.getattr("datetime")
+    for attributes in _TIME.findall(body):
+        if "pubdate" in attributes:
+            yield _attributes(attributes)["datetime"]
+    for box in ("article", "main"):
+        start = body.find(f"<{box}")
+        found = _TIME.search(body, start, max(start, body.rfind(f"</{box}>"))) if start >= 0 else None
+        if found:
+            yield _attributes(found[1])["datetime"]

@@ -6,6 +6,7 @@ started it (``llm_assets.stages.extract.supervisor``) draws the conclusion. Proc
 busy machine decides nothing. Nothing heavy is imported: a process is started for each shard, and again after each death.
 """
 
+import gc
 import json
 import os
 import resource
@@ -91,6 +92,7 @@ def main(argv: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints must not end up among the answers
+    gc.freeze()  # what is loaded by now stays; looking through it again and again costs a tenth of the time
     with WarcFiles() as files:
         for line in sys.stdin.buffer:
             job = json.loads(line)

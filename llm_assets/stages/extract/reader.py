@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from html import unescape
 
 from llm_assets.stages.extract.blocks import BREAK, Block, Kind, tidy
-from llm_assets.stages.extract.hints import Hint, hint, word_set
+from llm_assets.stages.extract.hints import HINTS, Hint, word_set
 from llm_assets.stages.extract.tables import Table
 
 # Lists and boxes of which more is links are navigation.
@@ -23,13 +23,19 @@ SENTENCE_WORDS = 10
 # A box with a field to type into and no more text than this asks for an address or a search.
 FIELD_BOX_CHARS = 250
 
-_RAW = re.compile(r"<(script|style|noscript|iframe|xmp|noembed|noframes)\b.*?</\1>|<!--.*?-->", re.DOTALL)
-_ATTRIBUTES = r'[^">]*(?:"[^"]*"[^">]*)*'
+_RAW = re.compile(
+    r"<(script|style|noscript|iframe|xmp|noembed|noframes|svg|select|template|object|video|audio|canvas|datalist|dialog)\b.*?</\1>"
+    r"|<!--.*?-->",
+    re.DOTALL,
+)
+_MENU = re.compile(r"<nav\b.*?</nav>", re.DOTALL)
+# Attributes as they are serialised; a ">" may stand in a value.
+ATTRIBUTES = r'[^">]*(?:"[^"]*"[^">]*)*'
 _INLINE = re.compile(
     r"</?(?:span|b|i|em|strong|small|big|font|u|s|strike|del|ins|mark|cite|q|dfn|var|abbr|acronym|bdi|bdo|wbr|sup|sub|ruby|rb|"
-    rf"tt|kbd|samp|time|data|picture|label|nobr|img|source)(?:\s{_ATTRIBUTES})?>"
+    rf"tt|kbd|samp|time|data|picture|label|nobr|img|source)(?:\s{ATTRIBUTES})?>"
 )
-_TOKEN = re.compile(rf"<(/?)([a-zA-Z][^\s/>]*)({_ATTRIBUTES})>([^<]*)")
+_TOKEN = re.compile(rf"<(/?)([a-zA-Z][^\s/>]*)({ATTRIBUTES})>([^<]*)")
 _SMALL = r'<(span|b|i|em|sup|small|time|label|strong)((?: [a-z-]+="[^"]*")+)>'
 _SMALL_NAMED = re.compile(_SMALL)
 _SMALL_ELEMENT = re.compile(rf"{_SMALL}((?:(?!</?(?:\1|p|div|li|ul)\b).){{0,400}}?)</\1>", re.DOTALL)
@@ -40,10 +46,6 @@ _FOLD = ("aria-expanded=", "aria-controls=")
 _ANCHORS = ("§", "¶", "#", "🔗", "^", "↩", "↑")
 _START = re.compile(r'\bstart="(\d{1,6})"')
 
-_SKIPPED = word_set(
-    "svg template object video audio canvas button select textarea datalist map dialog annotation annotation-xml rp rt head "
-    "title progress meter legend optgroup option frameset menu"
-)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BOXES = word_set(
     "body div section article main aside header footer nav form fieldset figure figcaption blockquote details summary address "
@@ -52,8 +54,9 @@ _BOXES = word_set(
 # Boxes that begin or end more than a range of blocks.
 _OPENERS = frozenset((*_HEADINGS, "ul", "ol", "li", "pre", "p", "dt", "blockquote", "table", "tr", "div"))
 _CLOSERS = word_set("ul ol li blockquote td th caption table div section p")
+_FIELD_BOXES = word_set("div section p")
+_VOID = word_set("input br hr")
 _CONTAINERS = word_set("body div section article main td form aside dd details fieldset center blockquote header footer nav")
-_NO_HINTS = word_set("tr tbody thead tfoot li body html dt dd")
 _LINK_LIMITS = {
     **dict.fromkeys(("ul", "ol"), LIST_LINK_SHARE),
     **dict.fromkeys(("div", "section", "aside", "td", "fieldset", "figure"), BOX_LINK_SHARE),
@@ -61,7 +64,7 @@ _LINK_LIMITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Range:
     """Blocks ``start`` to ``end`` (exclusive) of an element; ``kind`` is what its names say."""
 
@@ -80,33 +83,39 @@ class Layout:
     blocks: list[Block] = field(default_factory=list)
     regions: list[Range] = field(default_factory=list)
     containers: list[Range] = field(default_factory=list)
+    muted: int = 0  # length of the menus, which were not read, with their mark-up
 
 
-@dataclass(slots=True)
-class _Frame:
-    """An open element, and the counts as they were when it began."""
-
-    tag: str
-    kind: Hint
-    start: int
-    chars: int
-    linked: int
-    fields: int
-    attributes: str
+# An open element: tag, hint; as they were when it began: blocks, characters, those in links, fields to type into; attributes.
+_Frame = tuple[str, Hint, int, int, int, int, str]
 
 
-def read_layout(markup: str) -> Layout:
-    """``markup``: a body as a parser serialises it: balanced tags in lower case, attributes in double quotes."""
-    clean = _RAW.sub("", markup)
+def without_raw(markup: str) -> str:
+    """A serialised page without comments and without what can hold no text: scripts, styles, drawings, choices."""
+    return _RAW.sub("", markup)
+
+
+def read_layout(clean: str, menus: bool = False) -> Layout:
+    """``clean``: a body as a parser serialises it (balanced tags in lower case, attributes in double quotes), ``without_raw``.
+
+    ``menus``: read <nav> as well, which is passed over otherwise.
+    """
+    muted = 0
+    if not menus and "<nav" in clean:
+        full = len(clean)
+        clean = _MENU.sub(lambda found: found[0] if found[0].count("<nav") > 1 else "", clean)
+        muted = full - len(clean)
     if any(_is_mute(attributes) for _, attributes in set(_SMALL_NAMED.findall(clean))):
         for _ in range(2):  # inner ones first
             clean = _SMALL_ELEMENT.sub(lambda found: " " if _is_mute(found[2]) else found[0], clean)
-    return _Reader().read(_INLINE.sub("", clean))
+    layout = _Reader().read(_INLINE.sub("", clean), menus)
+    layout.muted += muted
+    return layout
 
 
 def _is_mute(attributes: str) -> bool:
     """Small inline elements that are named furniture: an edit link, a price, a text for screen readers."""
-    return hint("span", attributes) in (Hint.MUTE, Hint.FURNITURE)
+    return HINTS["span", attributes] in (Hint.MUTE, Hint.FURNITURE)
 
 
 class _Reader:
@@ -123,7 +132,7 @@ class _Reader:
         self._links = self._quotes = self._breaks = self._fields = self._language_depth = 0
         self._chars = self._linked = 0  # of the blocks so far, without those in lists and boxes of links
 
-    def read(self, markup: str) -> Layout:
+    def read(self, markup: str, menus: bool) -> Layout:
         skipped, depth = "", 0
         self._text(markup[: markup.find("<")] if "<" in markup else markup)
         for closing, tag, attributes, text in _TOKEN.findall(markup):
@@ -131,22 +140,35 @@ class _Reader:
                 if tag == skipped:
                     depth += -1 if closing else 1
                 if depth:
+                    self.layout.muted += len(text) + len(tag) if skipped == "nav" else 0
                     continue
                 skipped = ""
             elif closing:
-                self._end(tag)
+                if tag in _BOXES:
+                    if self._open is not None:
+                        self._close()
+                    self._pop()
+                else:
+                    self._inline_ends(tag)
             else:
-                kind = hint(tag, attributes) if attributes and tag not in _NO_HINTS else Hint.NONE
-                if kind is Hint.MUTE or (tag in _SKIPPED and not self._is_fold(tag, attributes)):
-                    if tag not in ("input", "br", "hr"):
+                kind = HINTS[tag, attributes]
+                if kind is Hint.MUTE and not (menus and tag == "nav") and not self._is_fold(tag, attributes):
+                    if tag not in _VOID:
                         skipped, depth = tag, 1
                     continue
-                self._start(tag, attributes, kind)
+                if tag in _BOXES:
+                    if self._open is not None:
+                        self._close()
+                    self._stack.append((tag, kind, len(self._blocks), self._chars, self._linked, self._fields, attributes))
+                    if tag in _OPENERS:
+                        self._opened(tag, attributes)
+                else:
+                    self._inline(tag, attributes)
             if text and (self._open is not None or not text.isspace()):
                 self._text(text)
-        while self._stack:
-            self._end(self._stack[-1].tag)
         self._close()
+        while self._stack:
+            self._pop()
         return self.layout
 
     def _is_fold(self, tag: str, attributes: str) -> bool:
@@ -159,16 +181,8 @@ class _Reader:
     def _in_heading(self) -> bool:
         return self._open is not None and self._open.kind == "heading"
 
-    def _start(self, tag: str, attributes: str, kind: Hint) -> None:
-        if tag in _BOXES:
-            if self._open is not None:
-                self._close()
-            if not attributes and tag not in _NO_HINTS:
-                kind = hint(tag, "")
-            self._stack.append(_Frame(tag, kind, len(self._blocks), self._chars, self._linked, self._fields, attributes))
-            if tag in _OPENERS:
-                self._opened(tag, attributes)
-        elif tag == "a":
+    def _inline(self, tag: str, attributes: str) -> None:
+        if tag == "a":
             if self._after_link and self._open is not None:
                 self._text(" ")
             self._links += 1
@@ -179,6 +193,19 @@ class _Reader:
         elif tag == "input":
             self._fields += _FIELD.search(attributes) is None
         elif tag == "hr" or (tag == "button" and not self._in_heading()):
+            self._close()
+        elif "-" in tag and self._open is not None:
+            self._text(" ")
+
+    def _inline_ends(self, tag: str) -> None:
+        if tag == "a":
+            self._links = max(0, self._links - 1)
+            self._after_link = True
+            if self._parts and self._parts[-1].strip() in _ANCHORS and self._open is not None and self._open.kind != "pre":
+                self._parts.pop()
+        elif tag == "code":
+            self._code_ends()
+        elif tag == "button" and not self._in_heading():
             self._close()
         elif "-" in tag and self._open is not None:
             self._text(" ")
@@ -206,47 +233,32 @@ class _Reader:
         else:
             self._quotes += 1
 
-    def _end(self, tag: str) -> None:
-        if tag in _BOXES:
-            if self._open is not None:
-                self._close()
-            if self._stack:
-                self._pop()
-        elif tag == "a":
-            self._links = max(0, self._links - 1)
-            self._after_link = True
-            if self._parts and self._parts[-1].strip() in _ANCHORS and self._open is not None and self._open.kind != "pre":
-                self._parts.pop()
-        elif tag == "code":
-            self._code_ends()
-        elif tag == "button" and not self._in_heading():
-            self._close()
-        elif "-" in tag and self._open is not None:
-            self._text(" ")
-
     def _pop(self) -> None:
-        frame = self._stack.pop()
-        tag, data = frame.tag, False
+        if not self._stack:
+            return
+        tag, kind, start, chars, linked, fields, attributes = self._stack.pop()
+        data = False
         if self._language and len(self._stack) < self._language_depth:
             self._language = ""
         if tag in _CLOSERS:
-            data = self._closed(frame)
+            data = self._closed(tag, start)
+            if self._fields > fields and tag in _FIELD_BOXES and self._is_field_box(start):
+                kind = Hint.FURNITURE
         end = len(self._blocks)
-        if end == frame.start:
+        if end == start:
             return
-        kind, linked = frame.kind, self._linked - frame.linked
-        limit = _LINK_LIMITS.get(tag) if linked else None
-        links = limit is not None and linked > limit * (self._chars - frame.chars)
-        if links or kind not in (Hint.NONE, Hint.TEXT):
-            self.layout.regions.append(Range(frame.start, end, tag, kind, links))
+        here = self._linked - linked
+        limit = _LINK_LIMITS.get(tag) if here else None
+        links = limit is not None and here > limit * (self._chars - chars)
+        if links or (kind is not Hint.NONE and kind is not Hint.TEXT):
+            self.layout.regions.append(Range(start, end, tag, kind, links))
         if links:  # what is navigation weighs nothing in the boxes around it
-            self._chars, self._linked = frame.chars, frame.linked
+            self._chars, self._linked = chars, linked
         if tag in _CONTAINERS or (tag == "table" and not data):
-            self.layout.containers.append(Range(frame.start, end, tag, kind, False, frame.attributes))
+            self.layout.containers.append(Range(start, end, tag, kind, False, attributes))
 
-    def _closed(self, frame: _Frame) -> bool:
+    def _closed(self, tag: str, start: int) -> bool:
         """What the end of an element means besides a range; True where it was a table of data."""
-        tag = frame.tag
         if tag in ("ul", "ol"):
             self._lists.pop()
         elif tag == "li":
@@ -254,26 +266,23 @@ class _Reader:
         elif tag == "blockquote":
             self._quotes -= 1
         elif tag == "table":
-            return self._table(frame)
+            return self._table(start)
         elif tag in ("td", "th"):
             if self._tables:
-                self._tables[-1].cell(frame.start, len(self._blocks))
-        elif tag == "caption":
-            if self._tables:
-                self._tables[-1].captions = len(self._blocks) - frame.start
-        elif self._fields > frame.fields and self._is_field_box(frame):
-            frame.kind = Hint.FURNITURE
+                self._tables[-1].cell(start, len(self._blocks))
+        elif tag == "caption" and self._tables:
+            self._tables[-1].captions = len(self._blocks) - start
         return False
 
-    def _is_field_box(self, frame: _Frame) -> bool:
-        inside = self._blocks[frame.start :]
+    def _is_field_box(self, start: int) -> bool:
+        inside = self._blocks[start:]
         return sum(len(block.text) for block in inside) <= FIELD_BOX_CHARS and all(block.kind != "pre" for block in inside)
 
-    def _table(self, frame: _Frame) -> bool:
+    def _table(self, start: int) -> bool:
         table = self._tables.pop()
         if self._tables:
             self._tables[-1].nested = True
-        first = frame.start + table.captions
+        first = start + table.captions
         made = table.as_block(self._blocks, first)
         if made is None:
             return False

@@ -7,6 +7,7 @@ import pytest
 
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import EXTRACTED
+from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.progress import Recording, Silent
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
@@ -32,7 +33,9 @@ FATES = {
 
 def crawl():
     made = Crawl()
-    made.add("one", article(head='<meta name="description" content="First">'))
+    head = '<meta name="description" content="First"><meta name="date" content="2026-05-03">'
+    head += '<link rel="canonical" href="/one"><link rel="license" href="https://creativecommons.org/licenses/by/4.0/">'
+    made.add("one", article(head=head))
     made.add("two", article("La cathédrale est en pierre et elle domine la ville depuis des siècles. " * 4))
     made.add("listing", html("<ul>" + '<li><a href="/x">An entry</a>' * 30 + "</ul>"))
     made.add("reserved", article(), optout_noai=True)
@@ -89,6 +92,9 @@ def test_shards_have_the_schema_and_what_the_page_said(done):
     assert found["host"].unique().to_list() == ["site.example"]
     first = found.row(0, named=True)
     assert (first["title"], first["description"], first["html_lang"], first["section"]) == ("T", "First", "en", "")
+    assert (first["published"], first["license_id"]) == ("2026-05-03", "CC-BY-4.0")
+    assert first["rel_canonical"] == "http://site.example/one"
+    assert found["published"].to_list()[1:] == ["", ""]
     assert first["text"].startswith("The bridge was built")
     captures = pl.read_parquet(out.files / "captures.parquet")
     assert captures["doc_id"].to_list() == found["doc_id"].to_list()
@@ -120,6 +126,27 @@ def test_a_crawl_without_pages_gives_an_empty_artefact(tmp_path):
     inputs, out, report = made(tmp_path)
     assert report.counts == {"documents_in": 0, "kept": 0}
     assert {gate.name: gate.passed for gate in gates(inputs, out.files, CONFIG, report)}["ledger_matches_shards"]
+
+
+def test_trafilatura_by_the_recipe(tmp_path):
+    """The same pages have the same fates and metadata, in the same parser process under the same limits."""
+    pytest.importorskip("trafilatura")
+    _, _, report = made(tmp_path)
+    inputs, out, found = made(
+        tmp_path, CONFIG.model_copy(update={"extractor": "trafilatura", "max_cpu_seconds": 20.0}), "other"
+    )
+    assert found.counts == report.counts
+    assert texts(out)["text"].str.contains("bridge|cathédrale|mill").all()
+    assert {name: found.metrics[name] for name in found.metrics if name.startswith("share_with")} == {
+        name: report.metrics[name] for name in report.metrics if name.startswith("share_with")
+    }
+    assert all(gate.passed for gate in gates(inputs, out.files, CONFIG, found))
+
+
+def test_trafilatura_that_is_not_installed_stops_before_any_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("llm_assets.stages.extract.html.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"llm_assets\[trafilatura\]"):
+        made(tmp_path, CONFIG.model_copy(update={"extractor": "trafilatura"}))
 
 
 def test_opt_outs_are_honoured_as_the_recipe_says(tmp_path):
