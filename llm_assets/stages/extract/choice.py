@@ -22,6 +22,8 @@ from llm_assets.stages.extract.reader import Layout, Range
 
 # A range that is named furniture goes unless it has more than this share of the page's weight.
 FURNITURE_SHARE = 0.4
+# Footers and notices go whatever their share is, if they are no longer than this: a list of links has little other text.
+NOTICE_WEIGHT = 250
 # Remarks may outweigh what they are about, but then that must be a text at all.
 REMARKS_LEFT_SHARE, REMARKS_LEFT_WEIGHT = 0.15, 200
 MAIN_SHARE = 0.5
@@ -30,8 +32,8 @@ TWIN_WEIGHT = 10
 SHORT_CHARS, SHORT_WEIGHT = 40, 0.25
 # What stands around the core and is as long as this, without links and ending like a sentence, is text.
 LONG_PROSE_CHARS = 120
-# Less weight than this, of a page that has so much more, means that the rules have failed on it.
-MIN_WEIGHT, MIN_SHARE = 80, 0.1
+# Less than this share of the weight means that the rules have failed on the page.
+MIN_SHARE = 0.1
 
 STOCK_CHARS, STOCK_TIMES = 80, 3
 STOCK_PHRASES = re.compile(
@@ -44,7 +46,7 @@ STOCK_PHRASES = re.compile(
 ABOVE_TITLE_SHARE = 0.15
 _CLASS = re.compile(r'\bclass="([^"]+)"')
 
-BARE_WORDS = 25
+BARE_WORDS, BARE_LINK_SHARE = 25, 0.1
 TEXT_LINK_SHARE, TEXT_WORDS = 0.8, 30
 
 
@@ -55,14 +57,15 @@ def main_blocks(layout: Layout, titles: str) -> list[Block]:
     total = sum(weights)
     kept = _without_furniture(layout, weights, total)
     chosen = _core(layout, kept, weights)
-    if total and sum(w for w, keep in zip(weights, chosen, strict=True) if keep) < max(MIN_WEIGHT, MIN_SHARE * total):
+    if total and sum(w for w, keep in zip(weights, chosen, strict=True) if keep) < max(1.0, MIN_SHARE * total):
         chosen = _without_furniture(layout, weights, total, lenient=True)
     left = [block for block, keep in zip(blocks, chosen, strict=True) if keep and not _is_navigation(block)]
-    return without_repeats(without_empty_sections(_after_title(_without_stock_lines(left), titles)))
+    return without_repeats(without_empty_sections(_after_title(_without_stock_lines(left, titles), titles)))
 
 
-def _without_stock_lines(blocks: list[Block]) -> list[Block]:
-    """Drop lines that are the same all over the page ("Reply"), and short ones that begin with a stock phrase."""
+def _without_stock_lines(blocks: list[Block], titles: str) -> list[Block]:
+    """Drop lines that are the same all over the page ("Reply") or the title, and short ones that begin with a stock phrase."""
+    named = titles.split("\n")
     times = Counter(block.text for block in blocks if block.kind == "bare" and not block.marker)
     return [
         block
@@ -70,7 +73,11 @@ def _without_stock_lines(blocks: list[Block]) -> list[Block]:
         if not (
             block.kind in ("bare", "paragraph")
             and len(block.text) <= STOCK_CHARS
-            and (times[block.text] >= STOCK_TIMES or (STOCK_PHRASES.match(block.text) and not block.is_sentence))
+            and (
+                block.text in named
+                or times[block.text] >= STOCK_TIMES
+                or (STOCK_PHRASES.match(block.text) and not block.is_sentence)
+            )
         )
     ]
 
@@ -101,7 +108,7 @@ def _without_furniture(layout: Layout, weights: list[float], total: float, lenie
     keep = [True] * len(weights)
     left = total
     for region in sorted(layout.regions, key=lambda region: (region.kind is Hint.REMARKS, region.start - region.end)):
-        if lenient and not region.links and region.tag not in ("nav", "footer", "aside"):
+        if lenient and not region.links and region.kind is not Hint.NOTICE and region.tag not in ("nav", "aside"):
             continue
         places = [place for place in range(region.start, region.end) if keep[place]]
         if region.kind is Hint.HEADER and not region.links:
@@ -117,7 +124,7 @@ def _without_furniture(layout: Layout, weights: list[float], total: float, lenie
 def _may_go(region: Range, held: float, left: float, total: float) -> bool:
     if region.kind is Hint.REMARKS:
         return left - held >= max(REMARKS_LEFT_WEIGHT, REMARKS_LEFT_SHARE * total)
-    return held <= FURNITURE_SHARE * total
+    return held <= FURNITURE_SHARE * total or (region.kind is Hint.NOTICE and held < NOTICE_WEIGHT)
 
 
 def _is_header_line(block: Block) -> bool:
@@ -179,5 +186,5 @@ def _is_navigation(block: Block) -> bool:
         return False
     words = block.text.count(" ") + 1
     if block.kind == "bare" and block.link_chars > 0 and words <= BARE_WORDS and not block.is_sentence:
-        return block.link_share > 0.2
+        return block.link_share > BARE_LINK_SHARE
     return block.link_share >= TEXT_LINK_SHARE and words <= TEXT_WORDS

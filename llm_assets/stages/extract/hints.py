@@ -25,12 +25,13 @@ class Hint(IntEnum):
     HEADER = 3  # a header: its headings and its long paragraphs may be text
     MUTE = 4  # menus, controls, drawings: nothing in it is text
     TEXT = 5  # said to be the text
+    NOTICE = 6  # footers, cookies, newsletters: furniture even where a page has little else
 
 
 _WORDS = word_set("""
     nav navbar navi navigation navbox menu menus menubar breadcrumb breadcrumbs crumb crumbs gnb lnb snb fnb
-    footer foot sidebar sidenav sidemenu rightcol leftcol rightcolumn leftcolumn
-    cookie cookies consent gdpr newsletter newsletters subscribe subscription subscriptions signup share shares sharing social
+    foot sidebar sidenav sidemenu rightcol leftcol rightcolumn leftcolumn
+    subscribe subscription subscriptions signup share shares sharing social
     socials related recommend recommended recommendation recommendations similar suggested suggestions upsell trending popular
     mostread promo promos promotion advert adverts advertisement advertising ad ads adsense adslot banner sponsor sponsored
     tags taglist taxonomy labels toc tableofcontents pager pagination paginator paging prevnext nextprev
@@ -40,12 +41,13 @@ _WORDS = word_set("""
     avatar avatars user userinfo username
     poster postauthor postdetails userdetails usercard postprofile signature reputation karma badge badges author authors
     authorbox bio biography stats statistics counter views rating ratings stars
-    copyright imprint legal disclaimer disclaimers license licence feedback helpful satisfaction survey poll donate donation
-    fundraising sitenotice printfooter catlinks noprint editsection editlink edit headerlink jumplink backlink permalink
+    legal disclaimer disclaimers license licence feedback helpful satisfaction survey poll donate donation
+    fundraising catlinks noprint editsection editlink edit headerlink jumplink backlink permalink
     price prices pricing shipping pickup stock availability quantity buy checkout tax wishlist
     cta btn btns button buttons actions controls controller player also logo branding brand powered credits
     """)
-_ENDINGS = ("nav", "menu", "footer", "sidebar", "breadcrumb", "breadcrumbs", "toolbar", "topbar", "pager", "widget", "author")
+_NOTICES = word_set("footer cookie cookies consent gdpr newsletter newsletters copyright imprint sitenotice")
+_ENDINGS = ("nav", "menu", "sidebar", "breadcrumb", "breadcrumbs", "toolbar", "topbar", "pager", "widget", "author")
 _REMARKS = word_set(
     "comment comments commentlist disqus respond responses reviews review testimonials testimonial reactions trackbacks"
 )
@@ -58,11 +60,12 @@ _KEPT_ASIDES = word_set("quote pullquote note notes tip warning admonition callo
 
 _ROLES = {
     **dict.fromkeys(
-        word_set("banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist form"),
+        word_set("banner complementary search menu menubar toolbar tablist form"),
         Hint.FURNITURE,
     ),
     **dict.fromkeys(("navigation", "button", "tooltip", "doc-backlink"), Hint.MUTE),
     **dict.fromkeys(("main", "article"), Hint.TEXT),
+    **dict.fromkeys(("contentinfo", "dialog", "alertdialog"), Hint.NOTICE),
 }
 # Cells and items are not judged by their names: tables and lists stand or go as wholes.
 _UNNAMED = word_set("tr tbody thead tfoot li body html dt dd")
@@ -74,7 +77,8 @@ _TAGS = {
         ),
         Hint.MUTE,
     ),
-    **dict.fromkeys(("footer", "form", "address"), Hint.FURNITURE),
+    **dict.fromkeys(("form", "address"), Hint.FURNITURE),
+    "footer": Hint.NOTICE,
     "header": Hint.HEADER,
     "main": Hint.TEXT,
 }
@@ -112,14 +116,14 @@ def _hint(tag: str, attributes: str) -> Hint:
     names = f"{said.get('class', '')} {said.get('id', '')}".split()
     if said.get("itemprop") == "articleBody":
         return Hint.TEXT
-    if said.get("role", "") in _ROLES:
+    found = {_of_name(name) for name in names}
+    if Hint.NOTICE not in found and said.get("role", "") in _ROLES:
         return _ROLES[said["role"]]
     if said.get("aria-hidden") == "true" or (_UNSEEN.search(said.get("style", "")) and not _FOLDED.search(attributes)):
         return Hint.MUTE
     if tag == "aside":
         return Hint.NONE if any(word in _KEPT_ASIDES for name in names for word in _words(name)) else Hint.FURNITURE
-    found = {_of_name(name) for name in names}
-    for kind in (Hint.MUTE, Hint.REMARKS, Hint.FURNITURE, Hint.HEADER, Hint.TEXT):
+    for kind in (Hint.MUTE, Hint.NOTICE, Hint.REMARKS, Hint.FURNITURE, Hint.HEADER, Hint.TEXT):
         if kind in found:
             return kind
     return by_tag
@@ -133,6 +137,8 @@ def _of_name(name: str) -> Hint:
         return Hint.MUTE
     if joined in _TEXT:
         return Hint.TEXT
+    if any(word in _NOTICES or word.endswith("footer") for word in words):
+        return Hint.NOTICE
     if any(word in _REMARKS for word in words):
         return Hint.REMARKS
     if any(word in _WORDS or word.endswith(_ENDINGS) for word in words) or joined in _WORDS or words[-1:] == ["side"]:

@@ -115,7 +115,7 @@ def read_layout(clean: str, menus: bool = False) -> Layout:
 
 def _is_mute(attributes: str) -> bool:
     """Small inline elements that are named furniture: an edit link, a price, a text for screen readers."""
-    return HINTS["span", attributes] in (Hint.MUTE, Hint.FURNITURE)
+    return HINTS["span", attributes] in (Hint.MUTE, Hint.FURNITURE, Hint.NOTICE)
 
 
 class _Reader:
