@@ -132,7 +132,7 @@ def test_trafilatura_by_the_recipe(tmp_path):
     """In the same parser process under the same limits, with the same metadata."""
     pytest.importorskip("trafilatura")
     _, ours, report = made(tmp_path)
-    inputs, out, found = made(
+    _, out, found = made(
         tmp_path, CONFIG.model_copy(update={"extractor": "trafilatura", "max_cpu_seconds": 20.0}), "other"
     )
     told = texts(out)
