@@ -36,14 +36,21 @@ _INLINE = re.compile(
     rf"tt|kbd|samp|time|data|picture|label|nobr|img|source)(?:\s{ATTRIBUTES})?>"
 )
 _TOKEN = re.compile(rf"<(/?)([a-zA-Z][^\s/>]*)({ATTRIBUTES})>([^<]*)")
-_SMALL = r'<(span|b|i|em|sup|small|time|label|strong)((?: [a-z-]+="[^"]*")+)>'
+# Links and inline code become single characters, which pages can't hold: the text between two boxes is then one token.
+_LINK, _LINK_END, _CODE, _CODE_END = "\x01", "\x02", "\x03", "\x04"
+_MARKS = " \t\r\n\f\x01\x02\x03\x04"
+_CONTROL = re.compile(r"[\x01-\x04\x0b]")
+_LINK_TAG = re.compile(rf"<a(?:\s{ATTRIBUTES})?>")
+_LINKED = re.compile(r"\x01([^\x02]*)\x02")
+_LINK_MARKS = re.compile(r"[\x01\x02]")
+_ANCHOR = re.compile(r"\x01\s*(?:[§¶#^↩↑]|🔗)?\s*\x02")
+_SMALL = r'<(a|span|b|i|em|sup|small|time|label|strong)((?: [a-z-]+="[^"]*")+)>'
 _SMALL_NAMED = re.compile(_SMALL)
 _SMALL_ELEMENT = re.compile(rf"{_SMALL}((?:(?!</?(?:\1|p|div|li|ul)\b).){{0,400}}?)</\1>", re.DOTALL)
 _LANGUAGE = re.compile(r"\b(?:language|lang|highlight-source|highlight|brush|sourceCode)[-:\s]+([a-zA-Z0-9+#]{1,20})\b")
 _NO_LANGUAGE = frozenset(("default", "none", "text", "plain", "plaintext", "notranslate", "source", "wrapper", "block", "code"))
 _FIELD = re.compile(r'type="(?!text|email|search|tel|password|number)')
 _FOLD = ("aria-expanded=", "aria-controls=")
-_ANCHORS = ("§", "¶", "#", "🔗", "^", "↩", "↑")
 _START = re.compile(r'\bstart="(\d{1,6})"')
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -105,17 +112,26 @@ def read_layout(clean: str, menus: bool = False) -> Layout:
         full = len(clean)
         clean = _MENU.sub(lambda found: found[0] if found[0].count("<nav") > 1 else "", clean)
         muted = full - len(clean)
-    if any(_is_mute(attributes) for _, attributes in set(_SMALL_NAMED.findall(clean))):
+    if any(_is_mute(*element) for element in set(_SMALL_NAMED.findall(clean))):
         for _ in range(2):  # inner ones first
-            clean = _SMALL_ELEMENT.sub(lambda found: " " if _is_mute(found[2]) else found[0], clean)
-    layout = _Reader().read(_INLINE.sub("", clean), menus)
+            clean = _SMALL_ELEMENT.sub(lambda found: " " if _is_mute(found[1], found[2]) else found[0], clean)
+    layout = _Reader().read(_marked(clean), menus)
     layout.muted += muted
     return layout
 
 
-def _is_mute(attributes: str) -> bool:
-    """Small inline elements that are named furniture: an edit link, a price, a text for screen readers."""
+def _is_mute(tag: str, attributes: str) -> bool:
+    """Small inline elements that are named furniture (an edit link, a price, a text for screen readers), and links no text."""
+    if tag == "a":
+        return HINTS[tag, attributes] is Hint.MUTE
     return HINTS["span", attributes] in (Hint.MUTE, Hint.FURNITURE, Hint.NOTICE)
+
+
+def _marked(clean: str) -> str:
+    """Without inline tags; links and code as marks."""
+    text = _CONTROL.sub("", clean) if _CONTROL.search(clean) else clean
+    text = _LINK_TAG.sub(_LINK, _INLINE.sub("", text)).replace("</a>", _LINK_END)
+    return text.replace("<code>", _CODE).replace("</code>", _CODE_END)
 
 
 class _Reader:
@@ -128,8 +144,8 @@ class _Reader:
         self._open: Block | None = None
         self._parts: list[str] = []
         self._marker = self._language = ""
-        self._after_link = self._ticked = False
-        self._links = self._quotes = self._breaks = self._fields = self._language_depth = 0
+        self._in_link = False
+        self._quotes = self._breaks = self._fields = self._language_depth = 0
         self._chars = self._linked = 0  # of the blocks so far, without those in lists and boxes of links
 
     def read(self, markup: str, menus: bool) -> Layout:
@@ -175,21 +191,18 @@ class _Reader:
         """A button that opens a text is that text's heading (at a heading's start, or with a state); others say nothing."""
         if tag != "button":
             return False
-        heads = self._in_heading() and not "".join(self._parts).strip()
+        heads = self._in_heading() and not "".join(self._parts).strip(_MARKS)
         return heads or any(name in attributes for name in _FOLD)
 
     def _in_heading(self) -> bool:
         return self._open is not None and self._open.kind == "heading"
 
     def _inline(self, tag: str, attributes: str) -> None:
-        if tag == "a":
-            if self._after_link and self._open is not None:
-                self._text(" ")
-            self._links += 1
-        elif tag == "code":
-            self._code(attributes)
-        elif tag == "br":
+        if tag == "br":
             self._break()
+        elif tag == "code":  # one with a name, maybe that of a language
+            self._speaks(attributes)
+            self._text(_CODE)
         elif tag == "input":
             self._fields += _FIELD.search(attributes) is None
         elif tag == "hr" or (tag == "button" and not self._in_heading()):
@@ -198,14 +211,7 @@ class _Reader:
             self._text(" ")
 
     def _inline_ends(self, tag: str) -> None:
-        if tag == "a":
-            self._links = max(0, self._links - 1)
-            self._after_link = True
-            if self._parts and self._parts[-1].strip() in _ANCHORS and self._open is not None and self._open.kind != "pre":
-                self._parts.pop()
-        elif tag == "code":
-            self._code_ends()
-        elif tag == "button" and not self._in_heading():
+        if tag == "button" and not self._in_heading():
             self._close()
         elif "-" in tag and self._open is not None:
             self._text(" ")
@@ -298,18 +304,16 @@ class _Reader:
         self._parts, self._breaks = [], 0
 
     def _text(self, text: str) -> None:
-        blank = text.isspace()
         if self._open is None:
-            if blank or not text:
+            if not text.strip(_MARKS):
+                if _LINK in text or _LINK_END in text:
+                    self._in_link = text.rfind(_LINK) > text.rfind(_LINK_END)
                 return
             self._begin("bare")
         assert self._open is not None
-        if self._breaks and not blank:
+        if self._breaks and text.strip(_MARKS):
             self._broken(self._open)
         self._parts.append(text)
-        self._after_link = False
-        if self._links and not blank:
-            self._open.link_chars += len(text)
 
     def _broken(self, block: Block) -> None:
         """One <br> is a line end, more are a new paragraph."""
@@ -334,21 +338,6 @@ class _Reader:
         if name and name not in _NO_LANGUAGE:
             self._language, self._language_depth = name, len(self._stack)
 
-    def _code(self, attributes: str) -> None:
-        if self._open is None:
-            self._begin("bare")
-        assert self._open is not None
-        if self._open.kind == "pre":
-            self._speaks(attributes)
-        elif not self._ticked:
-            self._parts.append("`")
-            self._ticked = True
-
-    def _code_ends(self) -> None:
-        if self._ticked:
-            self._parts.append("`")
-            self._ticked = False
-
     def _next_marker(self) -> str:
         if not self._lists or self._lists[-1] < 0:
             return "-"
@@ -359,9 +348,12 @@ class _Reader:
         block, self._open = self._open, None
         if block is None:
             return
-        if self._ticked:  # code that goes on in the next block
-            self._code_ends()
         text = "".join(self._parts)
+        if self._in_link or _LINK in text or _LINK_END in text:
+            text = self._unlinked(block, text)
+        if _CODE in text or _CODE_END in text:
+            ticks = block.kind != "pre" and text.count(_CODE) == text.count(_CODE_END)
+            text = text.replace(_CODE, "`" if ticks else "").replace(_CODE_END, "`" if ticks else "")
         block.text = tidy(unescape(text) if "&" in text else text, block.kind)
         if not block.text:
             self._marker = self._marker or block.marker
@@ -376,3 +368,13 @@ class _Reader:
         if block.kind != "heading":
             self._chars += len(block.text)
             self._linked += min(block.link_chars, len(block.text))
+
+    def _unlinked(self, block: Block, text: str) -> str:
+        """Text without the marks of links, whose characters are counted; a link may go on in the next block."""
+        text = f"{_LINK}{text}" if self._in_link else text
+        self._in_link = text.rfind(_LINK) > text.rfind(_LINK_END)
+        text = f"{text}{_LINK_END}" if self._in_link else text
+        if block.kind != "pre":
+            text = _ANCHOR.sub("", text).replace(f"{_LINK_END}{_LINK}", f"{_LINK_END} {_LINK}")
+        block.link_chars = sum(map(len, _LINKED.findall(text)))
+        return _LINK_MARKS.sub("", text)
