@@ -15,6 +15,7 @@ FOLDERS = (
     *(Path.home() / ".rustup/toolchains").glob("*/share/doc"),
 )
 _MIN_BYTES, _MAX_BYTES = 2_000, 400_000
+WEB_BYTES = 20_000  # most pages of the web are larger
 
 
 def site_pages() -> Iterator[tuple[str, bytes]]:
@@ -27,13 +28,16 @@ def site_pages() -> Iterator[tuple[str, bytes]]:
             yield f"http://{WIKI}{target}", reply.body
 
 
-def documentation_pages(most: int, folder: str = "") -> list[tuple[str, bytes]]:
-    """At most ``most`` pages of the documentation on this machine (or of ``folder``), evenly over its files; may be none."""
+def documentation_pages(most: int, folder: str = "", smallest: int = _MIN_BYTES) -> list[tuple[str, bytes]]:
+    """At most ``most`` pages of the documentation on this machine (or of ``folder``), evenly over its files; may be none.
+
+    ``smallest``: bytes that a page has at least.
+    """
     roots = [Path(folder)] if folder else list(FOLDERS)
-    found = [path for root in roots if root.is_dir() for path in sorted(root.rglob("*.html")) if _is_page(path)]
+    found = [path for root in roots if root.is_dir() for path in sorted(root.rglob("*.html")) if _is_page(path, smallest)]
     step = max(1, len(found) // most)
     return [(f"http://docs.example{path}", path.read_bytes()) for path in found[::step][:most]]
 
 
-def _is_page(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and _MIN_BYTES <= path.stat().st_size <= _MAX_BYTES
+def _is_page(path: Path, smallest: int) -> bool:
+    return path.is_file() and not path.is_symlink() and smallest <= path.stat().st_size <= _MAX_BYTES

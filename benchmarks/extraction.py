@@ -16,7 +16,7 @@ from itertools import islice
 
 import trafilatura
 from _gold import GoldPage, Score, evaluate, load, mean
-from _real_pages import documentation_pages, site_pages
+from _real_pages import WEB_BYTES, documentation_pages, site_pages
 from _results import record, table, versions
 from resiliparse.extract.html2text import extract_plain_text
 
@@ -92,6 +92,7 @@ def main() -> None:
     inputs = {
         "the demo's site": [page for _, page in islice(site_pages(), 0, 20 * asked.pages, 20)],
         "HTML documentation": [page for _, page in documentation_pages(asked.pages, asked.folder)],
+        "its pages above 20 kB": [page for _, page in documentation_pages(asked.pages // 2, asked.folder, WEB_BYTES)],
     }
     rows, said = [], []
     for label, pages in inputs.items():
