@@ -6,6 +6,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="image_dataset",
         entry="llm_assets.stages.images.run:run",
+        code_version="2",
         gates="llm_assets.stages.images.run:gates",
         gate_names=("images_decode", "enough_kept", "images_table", "counts_add_up"),
         inputs=(Input("raw_crawl", "same"),),

@@ -11,7 +11,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="instruction_dataset",
         entry="llm_assets.stages.sft.instructions:run",
-        code_version="2",
+        code_version="3",
         inputs=(Input("deduped_shards", "all"), Input("eval_suite")),
         gates="llm_assets.stages.sft.instruction_gates:gates",
         gate_names=(
