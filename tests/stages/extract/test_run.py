@@ -132,9 +132,7 @@ def test_trafilatura_by_the_recipe(tmp_path):
     """In the same parser process under the same limits, with the same metadata."""
     pytest.importorskip("trafilatura")
     _, ours, report = made(tmp_path)
-    _, out, found = made(
-        tmp_path, CONFIG.model_copy(update={"extractor": "trafilatura", "max_cpu_seconds": 20.0}), "other"
-    )
+    _, out, found = made(tmp_path, CONFIG.model_copy(update={"extractor": "trafilatura", "max_cpu_seconds": 20.0}), "other")
     told = texts(out)
     assert counts_add_up(found.counts)
     assert set(told["doc_id"]) >= set(texts(ours)["doc_id"])  # it finds text in lists of links, too
