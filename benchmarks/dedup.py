@@ -28,22 +28,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import polars as pl
+from _peers import DATASKETCH, SPACY, XXHASH, environment, packages
 from _results import record, table
 from _texts import shards, suite
 
-PEERS = ("xxhash==3.8.2", "datasketch==2.0.0")
 THRESHOLD, WIDTH = 0.8, 5
-
-
-def peers() -> Path:
-    """A folder with the peers' packages, which come before the installed ones on the path."""
-    folder = Path(tempfile.gettempdir()) / "llm_assets-benchmark-peers" / "_".join(PEERS)
-    if not folder.is_dir():
-        fetched = folder.with_name(f"{folder.name}.{os.getpid()}")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(fetched), *PEERS]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        fetched.rename(folder)
-    return folder
 
 
 def ours(cleaned: Path, out: Path) -> float:
@@ -132,13 +121,13 @@ def similar_pairs(cleaned: Path) -> list[tuple[str, str]]:
     return found
 
 
-def run_one(engine: str, cleaned: Path, out: Path, path: Path) -> float:
+def run_one(engine: str, cleaned: Path, out: Path) -> float:
     """Seconds of one engine in a process of its own."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    search = os.pathsep.join(filter(None, ("" if engine in OURS else str(path), os.environ.get("PYTHONPATH", ""))))
+    path = None if engine in OURS else packages(*XXHASH, *DATASKETCH, *SPACY)
     command = [sys.executable, __file__, "--engine", engine, str(cleaned), str(out)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": search})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(path))
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -163,7 +152,7 @@ def main() -> None:
         rows: list[dict[str, object]] = []
         for engine in ENGINES:
             repeats = 3 if engine in OURS else 1
-            seconds = min(run_one(engine, cleaned, root / engine, peers()) for _ in range(repeats))
+            seconds = min(run_one(engine, cleaned, root / engine) for _ in range(repeats))
             kept = survivors(engine, root / engine)
             gone = ids - kept
             if engine in OURS:

@@ -98,10 +98,9 @@ def main() -> None:
                 )
             rows.append(one_size(Path(name) / "crawl", chosen))
             print(rows[-1], flush=True)
-    said = f"Slope of log seconds over log bytes: {slope(rows):.2f} (the goal is 0.95 to 1.1). Peak memory of all processes together: "
-    said += (
-        f"{rows[0]['peak MiB']} MiB at {rows[0]['MB of HTML']} MB, {rows[-1]['peak MiB']} MiB at {rows[-1]['MB of HTML']} MB."
-    )
+    least, most = rows[0], rows[-1]
+    said = f"Slope of log seconds over log bytes: {slope(rows):.2f} (the goal is 0.95 to 1.1). Peak memory of all processes "
+    said += f"together: {least['peak MiB']} MiB at {least['MB of HTML']} MB, {most['peak MiB']} MiB at {most['MB of HTML']} MB."
     print(said)
     record(__file__, f"{table(rows)}\n\n{said}")
 

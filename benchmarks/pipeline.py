@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 import _pages
-from _peers import SPACY, XXHASH, environment, packages
+from _peers import SPACY, WARC, XXHASH, environment, packages
 from _results import record, table, versions
 
 CRAWL = "docs-2026-11"
@@ -139,7 +139,7 @@ ENGINES = {"ours": ours, "datatrove": datatrove}
 
 def run_one(engine: str, root: Path) -> dict[str, float]:
     """One engine in a process of its own."""
-    path = packages(*XXHASH, *SPACY) if engine == "datatrove" else None
+    path = packages(*XXHASH, *SPACY, *WARC) if engine == "datatrove" else None
     command = [sys.executable, __file__, "--engine", engine, str(root)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment(path))
     if done.returncode:

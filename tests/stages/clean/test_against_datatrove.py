@@ -167,8 +167,7 @@ def test_c4_verdicts_and_texts(documents):
 
 @pytest.mark.filterwarnings("ignore:The 'registered_domain' property:DeprecationWarning")
 def test_url(monkeypatch):
-    tldextract = pytest.importorskip("tldextract")
-    pytest.importorskip("ahocorasick")
+    import tldextract
     from datatrove.data import Document
     from datatrove.pipeline.filters import URLFilter
 
