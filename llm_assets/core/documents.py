@@ -54,9 +54,12 @@ EXTRACTED = pl.Schema(
         "title": pl.String,
         "description": pl.String,  # <meta name=description>
         "section": pl.String,  # <meta property=article:section>
-        "license": pl.String,  # rel=license href
+        "license": pl.String,  # rel=license href, Dublin Core, or the one Creative Commons licence that is linked
+        "license_id": pl.String,  # its short name after SPDX (CC-BY-SA-4.0); "" where it isn't known
         "html_lang": pl.String,
-        "text": pl.String,  # main content
+        "published": pl.String,  # YYYY-MM-DD as the page says; "" where it doesn't or it can't be
+        "rel_canonical": pl.String,  # the address that the page gives as its own; "" where none
+        "text": pl.String,  # main content, Markdown-like
     }
 )
 

@@ -16,6 +16,11 @@ class ExtractedPagesConfig(Section):
     honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
         ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep a page out; all are recorded by the crawl"
     )
+    extractor: Literal["resiliparse", "trafilatura"] = Field(
+        "resiliparse",
+        description="Who finds the main text. resiliparse: its parser and our own choice of blocks; trafilatura: slower, needs "
+        "the extra [trafilatura]. Metadata, limits and the parser process are the same",
+    )
     max_html_bytes: int = Field(8_000_000, ge=1, description="A larger page is dropped before it is parsed")
     max_text_bytes: int = Field(
         2_000_000, ge=1, description="UTF-8. A longer text is dropped: it is no page, and one row must never stall the writer"

@@ -6,7 +6,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="extracted_pages",
         entry="llm_assets.stages.extract.run:run",
-        code_version="3",
+        code_version="4",
         gates="llm_assets.stages.extract.gates:gates",
         gate_names=(
             "pages_gave_text",
@@ -19,7 +19,7 @@ SPECS: tuple[AssetSpec, ...] = (
         ),
         inputs=(Input("raw_crawl", "same"),),
         code=("llm_assets.stages.extract", "llm_assets.core.warcs", "llm_assets.core.shards"),
-        libraries=("fastwarc", "resiliparse"),
+        libraries=("fastwarc", "resiliparse", "trafilatura"),
         partitioned=True,
         follows="raw_crawl",
     ),

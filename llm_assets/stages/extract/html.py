@@ -1,18 +1,28 @@
-"""One HTML page → its metadata and main text. Pure; runs in the parser process only, since the parser is native code."""
+"""One HTML page → its metadata and main text. Pure; runs in the parser process only, since the parser is native code.
+
+resiliparse (Lexbor) parses as browsers do. Which part of a page is its text, and how that is written down, is decided here:
+its own extractor has no way to keep lists, tables and code, and drops whole pages when asked for no furniture. Trafilatura may
+be asked instead; what a page says of itself is read the same way for both.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote, urljoin
+from importlib.util import find_spec
+from typing import Any, Literal
+from urllib.parse import unquote
 
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from llm_assets.stages.extract.blocks import BULLET, LIST_LINK_SHARE, main_text, read_blocks
+from llm_assets.core.errors import InputError
+from llm_assets.stages.extract.blocks import render
+from llm_assets.stages.extract.choice import main_blocks
+from llm_assets.stages.extract.licenses import license_id
+from llm_assets.stages.extract.metadata import declared, language, published
+from llm_assets.stages.extract.reader import read_layout
 
-_DECLARATIONS = "meta[name][content], meta[property][content], link[rel][href], a[rel][href]"
-_FURNITURE = "nav, header, footer, aside"
+Extractor = Literal["resiliparse", "trafilatura"]
+
 _MARKDOWN_HEADING = re.compile(r"^#{1,2}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _HEADING_CHARS = 2_000  # a title stands at the beginning
 _MAX_FIELD_CHARS = 2_000  # metadata longer than this is no title, description or address
@@ -26,40 +36,60 @@ class Page:
     description: str = ""
     section: str = ""
     license: str = ""
+    license_id: str = ""
     html_lang: str = ""
+    published: str = ""
     rel_canonical: str = ""
     text: str = ""
 
 
-def parse_html(html: str, url: str) -> Page:
-    """Metadata and main text. ``url`` resolves relative addresses. Raises what the parser raises."""
+def check_extractor(extractor: Extractor) -> None:
+    """Raise ``InputError`` where the extractor isn't installed."""
+    if extractor == "trafilatura" and (find_spec("trafilatura") is None or find_spec("lxml_html_clean") is None):
+        raise InputError(
+            "extracted_pages.extractor is trafilatura, which is not installed here. Install the extra: "
+            "pip install 'llm_assets[trafilatura]', or set extracted_pages.extractor: resiliparse"
+        )
+
+
+def parse_html(html: str, url: str, fetched_at: str = "", extractor: Extractor = "resiliparse") -> Page:
+    """Metadata and main text. ``url`` resolves relative addresses; ``fetched_at``: ISO time, "" if unknown.
+
+    Raises what the parser raises, and ``InputError`` where the extractor isn't installed.
+    """
     tree: Any = HTMLTree.parse(html)
     if tree.document is None or tree.body is None:
         return Page()
-    metas, links = _declared(tree, url)
+    said = declared(tree, html, url)
     head_title = " ".join((tree.title or "").split())
     heading = _first_heading(tree)
-    _keep_lists(tree)
-    markup = extract_plain_text(
-        tree,
-        main_content=True,
-        preserve_formatting="minimal_html",
-        links=True,
-        alt_texts=False,
-        comments=False,
-        post_meta=False,
-    )
-    title = metas.get("og:title") or (heading if heading and heading in head_title else head_title) or heading
-    root = tree.document.query_selector("html")
+    title = said.metas.get("og:title") or (heading if heading and heading in head_title else head_title) or heading
+    license_url = _field(said.links.get("license", ""))
     return Page(
         title=_field(title),
-        description=_field(metas.get("description") or metas.get("og:description", "")),
-        section=_field(metas.get("article:section", "")),
-        license=_field(links.get("license", "")),
-        html_lang=_field((root.getattr("lang") or "") if root is not None else ""),
-        rel_canonical=_field(links.get("canonical", "")),
-        text=main_text(read_blocks(markup), f"{title}\n{head_title}"),
+        description=_field(said.metas.get("description") or said.metas.get("og:description", "")),
+        section=_field(said.metas.get("article:section", "")),
+        license=license_url,
+        license_id=license_id(license_url),
+        html_lang=_field(language(tree, said.metas)),
+        published=published(tree, html, said.metas, fetched_at),
+        rel_canonical=_field(said.links.get("canonical", "")),
+        text=main_text(tree, f"{title}\n{head_title}") if extractor == "resiliparse" else trafilatura_text(html, url),
     )
+
+
+def main_text(tree: Any, titles: str) -> str:
+    """The main text of a parsed page, Markdown-like; ``titles``: what its first heading may repeat."""
+    return render(main_blocks(read_layout(tree.body.html), titles))
+
+
+def trafilatura_text(html: str, url: str) -> str:
+    """The main text by trafilatura, as Markdown, without comments. Raises ``InputError`` where it isn't installed."""
+    check_extractor("trafilatura")
+    import trafilatura
+
+    found = trafilatura.extract(html, url=url or None, output_format="markdown", include_comments=False)
+    return (found or "").strip()
 
 
 def parse_plain(text: str, headers: Mapping[str, str] | None = None, media: str = "text/plain") -> Page:
@@ -71,9 +101,11 @@ def parse_plain(text: str, headers: Mapping[str, str] | None = None, media: str 
     said = headers or {}
     clean = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     heading = _MARKDOWN_HEADING.search(clean[:_HEADING_CHARS]) if media == "text/markdown" else None
+    license_said = _field(unquote(said.get("x-document-license", "")))
     return Page(
         title=_field(unquote(said.get("x-document-title", "")) or (heading[1] if heading else "")),
-        license=_field(unquote(said.get("x-document-license", ""))),
+        license=license_said,
+        license_id=license_id(license_said),
         html_lang=_field(said.get("content-language", "")),
         text=clean,
     )
@@ -84,56 +116,6 @@ def _field(value: str) -> str:
     return clean if len(clean) <= _MAX_FIELD_CHARS else ""
 
 
-def _declared(tree: Any, url: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Metas (``name`` or ``property`` in lower case → content) and links (``rel`` → absolute address).
-
-    The first that says something counts.
-    """
-    metas: dict[str, str] = {}
-    links: dict[str, str] = {}
-    for element in tree.document.query_selector_all(_DECLARATIONS):
-        if element.tag == "meta":
-            name = (element.getattr("name") or element.getattr("property") or "").lower()
-            content = (element.getattr("content") or "").strip()
-            if name and content:
-                metas.setdefault(name, content)
-            continue
-        href = element.getattr("href")
-        for rel in (element.getattr("rel") or "").lower().split():
-            if rel in ("license", "canonical"):
-                links.setdefault(rel, _absolute(url, href))
-    return metas, links
-
-
-def _absolute(url: str, href: str) -> str:
-    try:
-        return urljoin(url, href.strip())
-    except ValueError:  # "http://[broken"
-        return ""
-
-
 def _first_heading(tree: Any) -> str:
     heading = tree.body.query_selector("h1")
     return " ".join(heading.text.split()) if heading is not None else ""
-
-
-def _keep_lists(tree: Any) -> None:
-    """Make unordered lists that are text ordered ones, with a mark: the heuristics for main content drop every ``<ul>``."""
-    for element in list(tree.body.get_elements_by_tag_name("ul")):
-        if element.closest(_FURNITURE) is not None:
-            continue
-        total = len(element.text)
-        linked = sum(len(link.text) for link in element.get_elements_by_tag_name("a"))
-        if not total or linked > LIST_LINK_SHARE * total or element.parent is None:
-            continue
-        ordered = tree.create_element("ol")
-        for child in list(element.child_nodes):
-            if child.tag == "li":
-                mark = tree.create_text_node(BULLET)
-                first = child.first_child
-                if first is None:
-                    child.append_child(mark)
-                else:
-                    child.insert_before(mark, first)
-            ordered.append_child(child)
-        element.parent.replace_child(ordered, element)

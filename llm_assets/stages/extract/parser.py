@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_assets.core.errors import InputError
-from llm_assets.core.warcs import http_payload, read_member
+from llm_assets.core.warcs import WarcFiles, http_payload
 from llm_assets.stages.extract.decoding import Decoded, decode
 from llm_assets.stages.extract.html import Page, parse_html, parse_plain
 
@@ -30,15 +30,14 @@ def rejected(rule: str, value: float | None = None, threshold: float | None = No
     return {"rule": rule, "value": value, "threshold": threshold, "detail": detail}
 
 
-def answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+def answer(job: dict[str, Any], limits: dict[str, Any], files: WarcFiles) -> dict[str, Any]:
     """One document: its fields (those of ``Page``, ``charset`` and ``charset_source``), or a rule, value, threshold and detail.
 
-    ``job``: ``path``, ``offset``, ``length`` of the record, ``url``, ``content_type``. Never raises for what a page holds.
+    ``job``: ``path``, ``offset``, ``length`` of the record, ``url``, ``content_type``, ``fetched_at`` (ISO). ``limits``: see
+    ``llm_assets.stages.extract.supervisor``; ``extractor`` says who finds the text. Never raises for what a page holds.
     """
     try:
-        with open(job["path"], "rb") as handle:
-            record = read_member(handle, job["offset"], job["length"])
-        headers, payload = http_payload(record)
+        headers, payload = http_payload(files.record(job["path"], job["offset"], job["length"]))
     except InputError as error:
         return rejected("extract_damaged_record", detail=str(error).replace(str(Path(job["path"]).parent), "")[:120])
     # One whole Common Crawl month has an empty line more between head and body (case B02).
@@ -52,7 +51,10 @@ def answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     decoded = decode(payload, content_type)
     if decoded is None:
         return rejected("extract_undecodable")
-    page = parse_plain(decoded.text, headers, media) if media in PLAIN_TYPES else parse_html(decoded.text, job["url"])
+    if media in PLAIN_TYPES:
+        page = parse_plain(decoded.text, headers, media)
+    else:
+        page = parse_html(decoded.text, job["url"], job.get("fetched_at", ""), limits.get("extractor", "resiliparse"))
     return _judged(page, decoded, limits)
 
 
@@ -68,11 +70,11 @@ def _judged(page: Page, decoded: Decoded, limits: dict[str, Any]) -> dict[str, A
     return {**vars(page), "charset": decoded.charset, "charset_source": decoded.source}
 
 
-def limited_answer(job: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
+def limited_answer(job: dict[str, Any], limits: dict[str, Any], files: WarcFiles) -> dict[str, Any]:
     """``answer`` under the processor-time limit; what the parser itself raises becomes a rejection."""
     signal.setitimer(signal.ITIMER_PROF, limits["max_cpu_seconds"])
     try:
-        return answer(job, limits)
+        return answer(job, limits, files)
     except MemoryError:
         return rejected("extract_memory", None, limits["max_memory_mb"], "MiB")
     except Exception as error:  # a page must never end a batch: the fault becomes its fate, by name
@@ -89,12 +91,13 @@ def main(argv: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints must not end up among the answers
-    for line in sys.stdin.buffer:
-        job = json.loads(line)
-        found = {"number": job["number"], **limited_answer(job, limits)}
-        # ASCII JSON: a lone surrogate travels as an escape (case B14).
-        answers.write(json.dumps(found).encode("ascii") + b"\n")
-        answers.flush()
+    with WarcFiles() as files:
+        for line in sys.stdin.buffer:
+            job = json.loads(line)
+            found = {"number": job["number"], **limited_answer(job, limits, files)}
+            # ASCII JSON: a lone surrogate travels as an escape (case B14).
+            answers.write(json.dumps(found).encode("ascii") + b"\n")
+            answers.flush()
     return 0
 
 

@@ -21,6 +21,7 @@ from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Report
 from llm_assets.core.shards import cut, shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
+from llm_assets.stages.extract.html import check_extractor
 from llm_assets.stages.extract.supervisor import Supervisor
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
@@ -36,12 +37,14 @@ CAPTURES = pl.Schema(
     }
 )
 _PLANNED = "pages.parquet"
+_FILLED = ("title", "description", "section", "license", "license_id", "html_lang", "published", "rel_canonical")
 _OK_STATUS = 299
-_LIMITS = ("max_cpu_seconds", "max_memory_mb", "max_html_bytes", "max_text_bytes")
+_LIMITS = ("max_cpu_seconds", "max_memory_mb", "max_html_bytes", "max_text_bytes", "extractor")
 
 
 def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Progress) -> Report:
     """The stage's entry: see the module."""
+    check_extractor(config.extractor)
     raw = inputs.one("raw_crawl")
     pages = (
         pl.read_parquet(raw.file("index.parquet"))
@@ -135,6 +138,7 @@ def _job(page: dict[str, Any], raw: Path) -> dict[str, Any]:
     return {
         "path": str(raw / page["warc_file"]),
         **{name: page[name] for name in ("offset", "length", "url", "content_type")},
+        "fetched_at": page["fetched_at"].isoformat() if page["fetched_at"] else "",
     }
 
 
@@ -144,7 +148,7 @@ def _collect(out: WorkDir) -> Report:
     captures = _parts(out.private / "captures", CAPTURES)
     captures.write_parquet(out.files / CAPTURES_FILE, compression="zstd")
     counts = write_ledger(out.files, ledger)
-    columns = ["doc_id", "title", "description", "section", "license", "html_lang", "text"]
+    columns = ["doc_id", *_FILLED, "text"]
     texts = _parts(out.files / "shards", EXTRACTED, columns)
     chars = texts["text"].str.len_chars()
     sizes = texts["text"].str.len_bytes()
@@ -157,8 +161,8 @@ def _collect(out: WorkDir) -> Report:
         path = out.files / "plots/dropped.png"
         plots.bars(path, [rule for rule, _ in ordered], [n for _, n in ordered], title="Pages without text, by rule", x="pages")
         shown["Pages without text"] = "plots/dropped.png"
-    names = ("title", "description", "section", "license", "html_lang")
-    filled = texts.select((pl.col(name) != "").mean().fill_null(0.0).round(4).name.prefix("share_with_") for name in names)
+    filled = texts.select((pl.col(name) != "").mean().fill_null(0.0).round(4).name.prefix("share_with_") for name in _FILLED)
+    licenses = texts.filter(pl.col("license") != "").group_by("license_id").len("pages")
     charsets = captures.group_by("charset", "charset_source").len("pages")
     sampled = texts.sort("doc_id").head(3)
     return Report(
@@ -171,7 +175,10 @@ def _collect(out: WorkDir) -> Report:
             **filled.row(0, named=True),
         },
         plots=shown,
-        tables={"Charsets": charsets.sort("pages", "charset", descending=[True, False]).to_dicts()},
+        tables={
+            "Charsets": charsets.sort("pages", "charset", descending=[True, False]).to_dicts(),
+            "Licences": licenses.sort("pages", "license_id", descending=[True, False]).head(20).to_dicts(),
+        },
         samples={row["title"] or row["doc_id"]: row["text"][:500] for row in sampled.iter_rows(named=True)},
     )
 

@@ -26,8 +26,9 @@ _WINDOW, _JOB_BYTES = 16, 3_000
 class Supervisor:
     """A parser process and its successors; use as a context manager.
 
-    ``limits``: ``max_cpu_seconds``, ``max_memory_mb``, ``max_html_bytes``, ``max_text_bytes``. ``stall_seconds``: longest wait
-    for an answer by the clock, against a process that sleeps. ``log``: file for what the processes print.
+    ``limits``: ``max_cpu_seconds``, ``max_memory_mb``, ``max_html_bytes``, ``max_text_bytes`` and ``extractor``.
+    ``stall_seconds``: longest wait for an answer by the clock, against a process that sleeps. ``log``: file for what the
+    processes print.
     """
 
     def __init__(self, limits: dict[str, Any], stall_seconds: float, log: Path, command: Sequence[str] = COMMAND) -> None:
