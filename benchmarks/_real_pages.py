@@ -1,4 +1,4 @@
-"""Real HTML pages: those of the demo's site, which every machine can make, and the HTML documentation that is installed here."""
+"""Real HTML pages: those of the demo's site, which every machine can make, and HTML documentation that is installed here."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -2,8 +2,8 @@
 
     python benchmarks/extraction.py [--pages 150] [--folder HTML_FOLDER] [--repeats 2]
 
-Needs the extra ``[trafilatura]``. The gold set (``data/inputs/extraction_gold``) has a half that rules were made on and one that
-they were not; the measure is in ``_gold.py``. Speed is taken in one process, on pages of the demo's site and of the HTML
+Needs the extra ``[trafilatura]``. The gold set (``data/inputs/extraction_gold``) has a half that rules were made on and one
+that they were not; the measure is in ``_gold.py``. Speed is taken in one process, on pages of the demo's site and of the HTML
 documentation on this machine (or in ``--folder``), the same ones for all, from decoded HTML to text; the best of the repeats
 counts. Ours also reads the metadata in that time. Trafilatura runs as it comes, without comments.
 """
