@@ -22,6 +22,7 @@ from llm_assets.stages.extract.reader import Layout, Range
 
 # A range that is named furniture goes unless it has more than this share of the page's weight.
 FURNITURE_SHARE = 0.4
+BANNER_SHARE = 0.9  # a class of <body> may say "cookies-accepted"
 # Remarks may outweigh what they are about, but then that must be a text at all.
 REMARKS_LEFT_SHARE, REMARKS_LEFT_WEIGHT = 0.15, 200
 MAIN_SHARE = 0.5
@@ -32,11 +33,15 @@ SHORT_CHARS, SHORT_WEIGHT = 40, 0.25
 LONG_PROSE_CHARS = 120
 # Less weight than this, of a page that has so much more, means that the rules have failed on it.
 MIN_WEIGHT, MIN_SHARE = 80, 0.1
+# Then names are disbelieved, if that brings this much: else it is a page without a text, or with a very short one.
+LENIENT_WEIGHT = 200
 
 STOCK_CHARS, STOCK_TIMES = 80, 3
 STOCK_PHRASES = re.compile(
     r"(?:posted|published|last (?:updated|modified|edited|changed)|updated|written by|by [A-Z]|back to top|advertisement|"
-    r"sponsored|ad: |source: |photo: |share this|read more|tags?: |filed under|categor(?:y|ies): |"
+    r"sponsored|ad: |source: |photo: |share this|read more|tags?: |filed under|categor(?:y|ies): |see also: |"
+    r"related (?:articles|posts|stories|topics|links|reading)|articles (?:connexes|liés)|artículos relacionados|"
+    r"ähnliche artikel|"
     r"veröffentlicht|zuletzt|anzeige|werbung|publié|publicité|mis à jour|publicado|publicidad|pubblicato|pubblicità|"
     r"geplaatst|реклама|опубликовано|広告|广告|廣告|광고)(?!\w)",
     re.IGNORECASE,
@@ -56,7 +61,9 @@ def main_blocks(layout: Layout, titles: str) -> list[Block]:
     kept = _without_furniture(layout, weights, total)
     chosen = _core(layout, kept, weights)
     if total and sum(w for w, keep in zip(weights, chosen, strict=True) if keep) < max(MIN_WEIGHT, MIN_SHARE * total):
-        chosen = _without_furniture(layout, weights, total, lenient=True)
+        lenient = _without_furniture(layout, weights, total, lenient=True)
+        if sum(w for w, keep in zip(weights, lenient, strict=True) if keep) >= LENIENT_WEIGHT:
+            chosen = lenient
     left = [block for block, keep in zip(blocks, chosen, strict=True) if keep and not _is_navigation(block)]
     return without_repeats(without_empty_sections(_after_title(_without_stock_lines(left), titles)))
 
@@ -101,7 +108,7 @@ def _without_furniture(layout: Layout, weights: list[float], total: float, lenie
     keep = [True] * len(weights)
     left = total
     for region in sorted(layout.regions, key=lambda region: (region.kind is Hint.REMARKS, region.start - region.end)):
-        if lenient and not region.links and region.tag not in ("nav", "footer", "aside"):
+        if lenient and not region.links and region.tag not in ("nav", "footer", "aside") and region.kind is not Hint.BANNER:
             continue
         places = [place for place in range(region.start, region.end) if keep[place]]
         if region.kind is Hint.HEADER and not region.links:
@@ -117,7 +124,7 @@ def _without_furniture(layout: Layout, weights: list[float], total: float, lenie
 def _may_go(region: Range, held: float, left: float, total: float) -> bool:
     if region.kind is Hint.REMARKS:
         return left - held >= max(REMARKS_LEFT_WEIGHT, REMARKS_LEFT_SHARE * total)
-    return held <= FURNITURE_SHARE * total
+    return held <= (BANNER_SHARE if region.kind is Hint.BANNER else FURNITURE_SHARE) * total
 
 
 def _is_header_line(block: Block) -> bool:
@@ -179,5 +186,5 @@ def _is_navigation(block: Block) -> bool:
         return False
     words = block.text.count(" ") + 1
     if block.kind == "bare" and block.link_chars > 0 and words <= BARE_WORDS and not block.is_sentence:
-        return block.link_share > 0.2
+        return block.link_share > 0.15
     return block.link_share >= TEXT_LINK_SHARE and words <= TEXT_WORDS

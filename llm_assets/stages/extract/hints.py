@@ -25,12 +25,13 @@ class Hint(IntEnum):
     HEADER = 3  # a header: its headings and its long paragraphs may be text
     MUTE = 4  # a button or an anchor: nothing in it is text
     TEXT = 5  # said to be the text
+    BANNER = 6  # consent and search boxes, dialogs: no text of the page, however little else there is
 
 
 _WORDS = word_set("""
     nav navbar navi navigation navbox menu menus menubar breadcrumb breadcrumbs crumb crumbs gnb lnb snb fnb
     footer foot sidebar sidenav sidemenu rightcol leftcol rightcolumn leftcolumn
-    cookie cookies consent gdpr newsletter newsletters subscribe subscription subscriptions signup share shares sharing social
+    newsletter newsletters subscribe subscription subscriptions signup share shares sharing social
     socials related recommend recommended recommendation recommendations similar suggested suggestions upsell trending popular
     mostread promo promos promotion advert adverts advertisement advertising ad ads adsense adslot banner sponsor sponsored
     tags taglist taxonomy labels toc tableofcontents pager pagination paginator paging prevnext nextprev
@@ -45,6 +46,7 @@ _WORDS = word_set("""
     price prices pricing shipping pickup stock availability quantity buy checkout tax wishlist
     cta btn btns button buttons actions controls controller player also logo branding brand powered credits
     """)
+_BANNERS = word_set("cookie cookies consent gdpr")
 _ENDINGS = ("nav", "menu", "footer", "sidebar", "breadcrumb", "breadcrumbs", "toolbar", "topbar", "pager", "widget", "author")
 _REMARKS = word_set(
     "comment comments commentlist disqus respond responses reviews review testimonials testimonial reactions trackbacks"
@@ -57,10 +59,8 @@ _HIDDEN = word_set("srOnly sronly visuallyhidden visuallyHidden screenreadertext
 _KEPT_ASIDES = word_set("quote pullquote note notes tip warning admonition callout caution hint example footnote")
 
 _ROLES = {
-    **dict.fromkeys(
-        word_set("navigation banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist form"),
-        Hint.FURNITURE,
-    ),
+    **dict.fromkeys(word_set("navigation banner contentinfo complementary menu menubar toolbar tablist form"), Hint.FURNITURE),
+    **dict.fromkeys(("search", "dialog", "alertdialog"), Hint.BANNER),
     **dict.fromkeys(("button", "tooltip", "doc-backlink"), Hint.MUTE),
     **dict.fromkeys(("main", "article"), Hint.TEXT),
 }
@@ -100,7 +100,7 @@ def _hint(tag: str, attributes: str) -> Hint:
     if tag == "aside":
         return Hint.NONE if any(word in _KEPT_ASIDES for name in names for word in _words(name)) else Hint.FURNITURE
     found = {_of_name(name) for name in names}
-    for kind in (Hint.MUTE, Hint.REMARKS, Hint.FURNITURE, Hint.HEADER, Hint.TEXT):
+    for kind in (Hint.MUTE, Hint.BANNER, Hint.REMARKS, Hint.FURNITURE, Hint.HEADER, Hint.TEXT):
         if kind in found:
             return kind
     return by_tag
@@ -114,6 +114,8 @@ def _of_name(name: str) -> Hint:
         return Hint.MUTE
     if joined in _TEXT:
         return Hint.TEXT
+    if any(word in _BANNERS for word in words):
+        return Hint.BANNER
     if any(word in _REMARKS for word in words):
         return Hint.REMARKS
     if any(word in _WORDS or word.endswith(_ENDINGS) for word in words) or joined in _WORDS or words[-1:] == ["side"]:
