@@ -33,7 +33,8 @@ SHORT_CHARS, SHORT_WEIGHT = 40, 0.25
 LONG_PROSE_CHARS = 120
 # Less weight than this, of a page that has so much more, means that the rules have failed on it.
 MIN_WEIGHT, MIN_SHARE = 80, 0.1
-# Then names are disbelieved, if that brings this much: else it is a page without a text, or with a very short one.
+# Then names are disbelieved, if that brings this much: else it is a page without a text, or with a very short one. A consent
+# box is not as long.
 LENIENT_WEIGHT = 200
 
 STOCK_CHARS, STOCK_TIMES = 80, 3
@@ -124,7 +125,9 @@ def _without_furniture(layout: Layout, weights: list[float], total: float, lenie
 def _may_go(region: Range, held: float, left: float, total: float) -> bool:
     if region.kind is Hint.REMARKS:
         return left - held >= max(REMARKS_LEFT_WEIGHT, REMARKS_LEFT_SHARE * total)
-    return held <= (BANNER_SHARE if region.kind is Hint.BANNER else FURNITURE_SHARE) * total
+    if region.kind is Hint.BANNER:
+        return held <= max(BANNER_SHARE * total, LENIENT_WEIGHT)
+    return held <= FURNITURE_SHARE * total
 
 
 def _is_header_line(block: Block) -> bool:

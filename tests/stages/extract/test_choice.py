@@ -1,3 +1,7 @@
+import pytest
+
+from llm_assets.stages.extract.html import parse_html
+
 CONSENT = (
     '<div class="bar cookie-banner"><p>We use cookies to improve your visit. By going on you agree to their use.</p></div>'
 )
