@@ -13,6 +13,7 @@ from pathlib import Path
 
 XXHASH = ("xxhash==3.8.2",)
 WARC = ("faust-cchardet==2.1.19", "python-magic==0.4.27")  # what datatrove's WarcReader imports
+FASTTEXT = ("fasttext-numpy2-wheel==0.9.2",)  # the distribution that datatrove's LanguageFilter asks for
 DATASKETCH = ("datasketch==2.0.0",)
 SPACY = (  # what spacy.blank("en") and its sentencizer import, without what is installed here anyway
     "spacy==3.8.18",

@@ -23,10 +23,11 @@ import time
 from pathlib import Path
 
 import _pages
-from _peers import SPACY, WARC, XXHASH, environment, packages
+from _peers import FASTTEXT, SPACY, WARC, XXHASH, environment, packages
 from _results import record, table, versions
 
 CRAWL = "docs-2026-11"
+FILES = 4
 
 
 def ours(root: Path) -> dict[str, float]:
@@ -139,11 +140,11 @@ ENGINES = {"ours": ours, "datatrove": datatrove}
 
 def run_one(engine: str, root: Path) -> dict[str, float]:
     """One engine in a process of its own."""
-    path = packages(*XXHASH, *SPACY, *WARC) if engine == "datatrove" else None
+    path = packages(*XXHASH, *SPACY, *WARC, *FASTTEXT) if engine == "datatrove" else None
     command = [sys.executable, __file__, "--engine", engine, str(root)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment(path))
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(path))
     if done.returncode:
-        raise SystemExit(f"{engine} ended with exit code {done.returncode}")
+        raise SystemExit(f"{engine} ended with exit code {done.returncode}:\n{done.stderr[-3000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -161,9 +162,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         (root / "inbox" / CRAWL).mkdir(parents=True)
-        count, size = _pages.warc(
-            _pages.pages(folder=arguments.pages)[: arguments.documents], root / "inbox" / CRAWL / "docs.warc.gz"
-        )
+        files = _pages.pages(folder=arguments.pages)[: arguments.documents]
+        count = size = 0
+        for part in range(FILES):  # the peer reads a file on one core
+            pages, html = _pages.warc(files[part::FILES], root / "inbox" / CRAWL / f"docs-{part}.warc.gz")
+            count, size = count + pages, size + html
         rows: list[dict[str, object]] = []
         for engine in ENGINES:
             found = run_one(engine, root)
