@@ -90,6 +90,10 @@ class GopherRepetition(Section):
     max_duplicate_ngram_chars: list[float] = Field(
         [0.15, 0.14, 0.13, 0.12, 0.11, 0.10], min_length=6, max_length=6, description="For n = 5 to 10"
     )
+    single_ngrams: bool = Field(
+        False,
+        description="datatrove: true. The most frequent n-gram counts even if it occurs once, so texts of up to 25 words fail",
+    )
 
 
 class C4Rules(Section):
