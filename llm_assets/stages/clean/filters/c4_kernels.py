@@ -31,7 +31,7 @@ def found_at(data: Any, at: int, stop: int, words: Any, bounds: Any) -> int:
 
 @compiled
 def citation(data: Any, at: int, stop: int, marks: Any, mark_bounds: Any) -> int:
-    """Bytes of the citation mark that begins at ``at``: square brackets with or without a number, or one of the listed marks."""
+    """Bytes of the citation mark that begins at ``at``: brackets with or without a number, or a listed mark; 0: none does."""
     end = at + 1
     while end < stop and 48 <= data[end] <= 57:
         end += 1
