@@ -159,8 +159,19 @@ class PersonalData(Section):
 
     enabled: bool = True
     kinds: list[PiiKind] = Field(_KINDS, description="key: API keys, tokens and private keys")
-    min_recall: float = Field(0.95, ge=0, le=1, description="Gate, for each kind, on the labelled lines of the stage")
-    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, for each kind, on the labelled lines of the stage")
+    min_recall: float = Field(
+        0.95, ge=0, le=1, description="Gate, for each kind, on the labelled lines that rules were fitted to"
+    )
+    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, for each kind, on the same lines")
+    min_recall_held_out: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Gate, for each kind, on the lines that no rule was fitted to (phones without a country: .83)",
+    )
+    min_precision_held_out: float = Field(
+        0.85, ge=0, le=1, description="Gate, for each kind, on the same lines (cards: one number in ten has their checksum)"
+    )
 
 
 class CleanedCorpusConfig(Section):

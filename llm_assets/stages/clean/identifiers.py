@@ -1,8 +1,8 @@
 """What makes a number or a name with an @ personal data: shapes with a checksum, a registry, or what stands beside them.
 
-Each kind has a ``PATTERN`` that finds candidates, and a function that says which part of a candidate is to go, or None. Sources:
-RFC 5321 and the public suffix list (mail), RFC 4291 and the registries of ``ipaddress`` (IP), ISO/IEC 7812 (Luhn, issuers), ISO
-13616 (lengths by country, modulus 97), ITU-T E.164 (country codes) and the North American numbering plan (phones).
+Each kind has a pattern that finds candidates, and a function that says which part of a candidate is to go, or None.
+Sources: RFC 5321 and the public suffix list (mail), RFC 4291 and the registries of ``ipaddress`` (IP), ISO/IEC 7812 (Luhn,
+issuers), ISO 13616 (lengths by country, modulus 97), ITU-T E.164 (country codes) and the North American numbering plan (phones).
 """
 
 import ipaddress
@@ -37,11 +37,13 @@ def email(match: re.Match[str]) -> Span | None:
     return None if remote or _USER_OF_URL.search(text[max(0, start - 100) : start]) else (start, end)
 
 
-IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d|[.-]?(?:tar|zip|whl|rc|a|b|alpha|beta|dev|post|deb|rpm)\b)")
+IPV4 = re.compile(
+    r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d|\.in-addr|[.-](?:tar|zip|whl|rc\d*|alpha|beta|dev|post|deb|rpm)\b)"
+)
 # Words before a dotted number that make it a version or a clause, and a comparison of versions.
 _NUMBERED = re.compile(
-    r"(?:\b(?:versions?|release|build|clause|section|chapter|article|part|rules?|rev|ver|oid|firmware|driver|update|patch|v)"
-    r"[\s.:]*|[<>=~!]=\s*|(?<!:/)/|[A-Za-z0-9]-)$",
+    r"(?:\b(?:versions?|release|build|clause|sections?|chapters?|articles?|part|rules?|rev|ver|oid|firmware|driver|update|patch|v)"
+    r"[\s.:\"']*|[<>=~!]=\s*|(?<!:/)/|[A-Za-z0-9]-)$",
     re.IGNORECASE,
 )
 _NETWORKED = re.compile(r"ip|addr|host|server|dns|resolver|ping|client|from|ssh|://|@|\[|\(", re.IGNORECASE)
@@ -55,7 +57,7 @@ def ipv4(match: re.Match[str]) -> Span | None:
     except ValueError:
         return None
     small = max(address.packed) < 32 and len(set(address.packed)) > 1  # 1.1.1.1 and 8.8.8.8 are resolvers
-    if not address.is_global or _NUMBERED.search(before) or (small and not _NETWORKED.search(before)):
+    if not address.is_global or address.is_multicast or _NUMBERED.search(before) or (small and not _NETWORKED.search(before)):
         return None
     return match.span()
 
@@ -154,13 +156,13 @@ _ANNOUNCED = (
 CALLED = rf"(?:{_ANNOUNCED}|call|ring|dial|handy|office|portable|appelez(?: le)?)"
 PHONE = re.compile(
     r"(?<![\w+.])(?:"
-    r"(?P<world>\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,5})"
+    r"(?P<world>\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{1,5}){1,5})"
     # North America, France, mobiles and area codes of the United Kingdom: forms that hardly anything else has.
     r"|(?:1[ .-])?\([2-9]\d\d\) ?[2-9]\d\d[ .-]?\d{4}|(?:1[.-])?[2-9]\d\d(?P<a>[.-])[2-9]\d\d(?P=a)\d{4}"
     r"|0[1-9](?P<b>[ .-])\d\d(?:(?P=b)\d\d){3}|07\d{3}[ -]\d{3}[ -]?\d{3}|\(0\d{2,4}\)[ -]?\d{3,4}[ -]?\d{3,4}"
     # A number in national form counts after a word that announces it.
     rf"|(?i:{CALLED})\s?[.:]{{0,2}}\s{{0,2}}(?P<local>\(?0\d{{1,4}}\)?(?:[ ./-]{{0,2}}\d{{1,8}}){{1,6}})"
-    rf"|(?i:{_ANNOUNCED})\s?[.:]{{1,2}}\s{{0,2}}(?P<plain>[1-9]\d{{1,4}}(?:[ ./-]?\d{{2,4}}){{2,4}})"
+    rf"|(?i:{_ANNOUNCED})\s?[.:]{{1,2}}\s{{0,2}}(?P<plain>\(?[1-9]\d{{0,4}}\)?(?:[ ./-]{{0,2}}\d{{1,8}}){{1,4}})"
     r")(?![\d]|-\d|\.\d)"
 )
 # ITU-T E.164, the list of assigned country codes (2016, with amendments); 1 is apart.
@@ -170,17 +172,21 @@ _COUNTRY = re.compile(
     r"|9(?:[0-58]|6[0-8]|7[0-79]|9[2-68])"
 )
 _NORTH_AMERICA = re.compile(r"1[2-9]\d\d[2-9]\d{6}")
-_TRUNK_STAYS = ("39", "378", "225", "241", "242")  # numbers there may begin with 0
-_AMOUNT = re.compile(r"\s?(?:%|‰|€|\$|£|percent|per cent|dollars|euros|people|inhabitants|more|less|km|kg|units)", re.IGNORECASE)
+_TRUNK_STAYS = ("39", "378", "225", "229", "241", "242")  # numbers there may begin with 0
+_AMOUNT = re.compile(
+    r"\s?(?:%|‰|€|\$|£|percent|per cent|dollars|euros|people|inhabitants|more|less|km|kg|units)", re.IGNORECASE
+)
 
 
 def phone(match: re.Match[str]) -> Span | None:
-    """A number of 8 to 15 digits; one in international form has a country's code and a number that may follow it."""
+    """A number of 8 to 15 digits (7 where it is announced); one in international form begins with a country's code."""
     name = next((name for name in ("local", "plain", "world") if match[name] is not None), "")
     start, end = match.span(name) if name else match.span()
     written = match.string[start:end]
     digits = re.sub(r"\D", "", written.replace("(0)", "") if name == "world" else written)
-    if not 8 <= len(digits) <= 15 or (name == "world" and not _international(digits, match.string[end : end + 16])):
+    if not (7 if name in ("local", "plain") else 8) <= len(digits) <= 15 or (
+        name == "world" and not _international(digits, match.string[end : end + 16])
+    ):
         return None
     return start, end
 

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,6 @@ class Linear:
         return hashlib.sha256(content).hexdigest()
 
 
-@cache
 def load(path: Path) -> Linear:
     """Read a saved classifier; ``InputError`` where the file is of another kind."""
     from safetensors import SafetensorError, safe_open

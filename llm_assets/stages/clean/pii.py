@@ -51,25 +51,34 @@ KINDS: dict[str, Kind] = {
 
 
 def replace_all(texts: pl.Series, kinds: Sequence[str]) -> tuple[pl.Series, pl.Series]:
-    """(texts with every find replaced, replacements in each); only texts with a hint of something are looked through."""
+    """(texts with every find replaced, replacements in each); a text is searched only for the kinds that it has a hint of."""
     counts = pl.Series([0] * texts.len(), dtype=pl.Int32)
-    if not kinds or not texts.len():
+    asked = [KINDS[name] for name in KINDS if name in kinds]
+    hinted = {kind.name: texts.str.contains(kind.hint.pattern).fill_null(False) for kind in asked}
+    rows = (
+        pl.DataFrame(hinted).select(pl.any_horizontal(pl.all())).to_series().arg_true()
+        if asked
+        else pl.Series([], dtype=pl.UInt32)
+    )
+    if not rows.len():
         return texts, counts
-    hints = "|".join(f"(?:{KINDS[name].hint.pattern})" for name in KINDS if name in kinds)
-    rows = texts.str.contains(hints).fill_null(False).arg_true()
-    replaced = [replace(texts[row], kinds) for row in rows]
-    if not replaced:
-        return texts, counts
+    of_row = pl.DataFrame(hinted)[rows].iter_rows()
+    replaced = [
+        _replaced(texts[row], [kind for kind, hint in zip(asked, hints, strict=True) if hint])
+        for row, hints in zip(rows, of_row, strict=True)
+    ]
     changed = texts.clone().scatter(rows, [text for text, _ in replaced])
     return changed, counts.scatter(rows, [len(found) for _, found in replaced])
 
 
 def replace(text: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
     """The text with every find replaced, and the kinds found, one entry a replacement. Placeholders are not found again."""
+    return _replaced(text, [KINDS[name] for name in KINDS if name in kinds and KINDS[name].hint.search(text)])
+
+
+def _replaced(text: str, kinds: Sequence[Kind]) -> tuple[str, list[str]]:
     found: list[str] = []
-    for kind in (KINDS[name] for name in KINDS if name in kinds):
-        if not kind.hint.search(text):
-            continue
+    for kind in kinds:
 
         def swap(match: re.Match[str], kind: Kind = kind) -> str:
             part = kind.part(match)

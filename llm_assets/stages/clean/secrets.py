@@ -59,8 +59,8 @@ _ASSIGNED = (
     rf"(?:{_NAMED})[\"'”]?\s{{0,3}}(?:=>|:=|=|:|\s)\s{{0,3}}(?:bearer\s+)?[\"'“]?"
     r"(?P<value>[A-Za-z0-9_+/.~-]{16,512}={0,2})"
 )
-_PASSWORD = r"(?:password|passwd|pwd)[\"'”]?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'“]?(?P<chosen>[^\s\"'”;,<>&(){}$]{8,128})"
-_CREDENTIALS = r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:(?P<password>[^\s/:@]{6,128})@(?=[A-Za-z0-9.-]+)"
+_PASSWORD = r"(?:password|passwd|pwd)[\"'”]?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'“]?(?P<chosen>[^\s\"'”;,<>&(){}\[\]$]{8,128})"
+_CREDENTIALS = r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:(?P<password>[^\s/:@${}<>]{6,128})@(?=[A-Za-z0-9.-]+)"
 
 PATTERN = re.compile(
     rf"(?P<issued>(?<![A-Za-z0-9_])(?:{'|'.join(_ISSUED)})(?![A-Za-z0-9_]))|(?P<jwt>(?<![A-Za-z0-9_.-]){_JWT})|{_PEM}"
@@ -69,19 +69,22 @@ PATTERN = re.compile(
 # A text without this can't match, and nearly all texts are without it.
 HINT = re.compile(
     r"AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA|gh[opusr]_|github_pat|gl(?:pat|dt|rt|cbt|ptt)-|xox|xapp-|slack\.com/s"
-    r"|k_(?:live|test)_|whsec_|AIza|GOCSPX|ya29|sk-|hf_|npm_|pypi-A|SG\.|dop_v1|dckr_pat|dapi|gsk_|shp(?:at|ca|pa|ss)_|hvs\.|glsa_|NRAK-|sq0|lin_api|:AA|eyJ|PRIVATE KEY|://[^\s/:@]+:[^\s/:@]+@"
-    r"|(?i:password|passwd|pwd)[\"'”]?\s{0,3}(?:=|:)|(?i:key|token|secret|bearer)(?i:[_ -]?id)?[\"'”]?\s{0,3}(?:[=:]|\s[\"'“]?[A-Za-z0-9_+/.~-]{16})"
+    r"|k_(?:live|test)_|whsec_|AIza|GOCSPX|ya29|sk-|hf_|npm_|pypi-A|SG\.|dop_v1|dckr_pat|dapi|gsk_|shp(?:at|ca|pa|ss)_|hvs\."
+    r"|glsa_|NRAK-|sq0|lin_api|:AA|eyJ|PRIVATE KEY|://[^\s/:@]+:[^\s/:@]+@"
+    r"|(?i:password|passwd|pwd)[\"'”]?\s{0,3}(?:=|:)"
+    r"|(?i:key|token|secret|bearer)(?i:[_ -]?id)?[\"'”]?\s{0,3}(?:[=:]|\s[\"'“]?[A-Za-z0-9_+/.~-]{16})"
 )
 _PARTS = ("value", "chosen", "password")  # groups that are replaced alone, what is around them stays
 _MIN_BITS = 3.5
 _ISSUED_ALONE = re.compile("|".join(_ISSUED))
 _SHOWN = re.compile(
-    r"your|example|sample|placeholder|changeme|redacted|dummy|removed|x{4,}|\*{3,}|1234567|abcdef|\.\.\.", re.IGNORECASE
+    r"my_?pass|your|example|sample|placeholder|changeme|redacted|dummy|removed|x{4,}|\*{3,}|1234567|abcdef|\.\.\.",
+    re.IGNORECASE,
 )
 
 
 def part(match: re.Match[str]) -> tuple[int, int] | None:
-    """What of a match of ``PATTERN`` has to go: issued shapes do, the rest has to look drawn at random or chosen as a password."""
+    """What of a match of ``PATTERN`` has to go: issued shapes do; the rest has to look drawn at random, or like a password."""
     found = match.groupdict()
     if found["jwt"]:
         holds = _is_jwt(found["jwt"])

@@ -94,9 +94,14 @@ def test_another_file_or_label_is_refused(trained, tmp_path):
     digest = trained[0].save(path, trained[1])
     with pytest.raises(RecipeError, match="has no label 'absent'"):
         judged(["x"], path=str(path), sha256=digest, label="absent")
-    path.write_bytes(path.read_bytes() + b" ")
+    label = trained[0].labels[0]
+    text = "The old bridge of the town was built of stone."
+    before = judged([text], path=str(path), sha256=digest, label=label, threshold=1.0)[1]
+    other = linear.Linear(trained[0].labels, -trained[0].weights, -trained[0].bias)  # another model under the same name
+    turned = judged([text], path=str(path), sha256=other.save(path, {}), label=label, threshold=1.0)[1]
+    assert turned[0] == pytest.approx(1 - before[0], abs=1e-5)
     with pytest.raises(RecipeError, match=r"classifier.sha256 is [0-9a-f]{64}, but .* has [0-9a-f]{64}"):
-        judged(["x"], path=str(path), sha256=digest, label=trained[0].labels[0])
+        judged(["x"], path=str(path), sha256=digest, label=label)
     with pytest.raises(ValueError, match="needs path, sha256 and label"):
         CleanedCorpusConfig(classifier={"enabled": True})
     other = tmp_path / "other.safetensors"

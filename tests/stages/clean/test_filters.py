@@ -92,13 +92,12 @@ def test_stop_words_are_counted_once_in_any_case_and_by_language():
 def test_a_verdict_has_value_and_threshold():
     verdict = verdict_of("The end of it and that.", "en", rules_of(CleanedCorpusConfig()))
     assert (verdict.kept, verdict.rule, verdict.value, verdict.threshold) == (False, "gopher_min_words", 6, 20)
-    assert verdict_of(PLAIN * 1, "en", rules_of(CleanedCorpusConfig())).kept
+    assert verdict_of(PLAIN, "en", rules_of(CleanedCorpusConfig())).kept
 
 
 def test_a_language_without_stop_words_is_not_judged_by_them():
     text = (
-        "Der Fluss fliesst langsam durch ein weites Tal, bevor er nach vielen Tagen endlich das grosse Meer im Norden erreicht. "
-        * 1
+        "Der Fluss fliesst langsam durch ein weites Tal, bevor er nach vielen Tagen endlich das grosse Meer im Norden erreicht."
     )
     rules = [r for r in gopher.rules(GopherQuality(min_words=5)) if r.name == "gopher_stop_words"]
     assert verdict_of(text, "de", rules).kept
