@@ -9,8 +9,8 @@ Needs the extra ``[bench]``. Real texts whose language is known from where they 
   translated into and both know: some eighty, twelve of them with a near twin (Croatian and Bosnian, Malay and Indonesian);
 - the same messages one by one: short for either.
 
-Django's wheel is fetched into a temporary folder at the first run. Both models have learned from Wikipedia. Both are asked for a
-label whatever its score, give labels for texts that are in memory, and have one core; the best of three runs counts. A label
+Django's wheel is fetched into a temporary folder at the first run. Both models have learned from Wikipedia. Both are asked for
+a label whatever its score, give labels for texts that are in memory, and have one core; the best of three runs counts. A label
 is right if it names the language, whatever the script or country; nb is no.
 """
 

@@ -2,7 +2,7 @@
 
 Each kind has a pattern that finds candidates, and a function that says which part of a candidate is to go, or None.
 Sources: RFC 5321 and the public suffix list (mail), RFC 4291 and the registries of ``ipaddress`` (IP), ISO/IEC 7812 (Luhn,
-issuers), ISO 13616 (lengths by country, modulus 97), ITU-T E.164 (country codes) and the North American numbering plan (phones).
+issuers), ISO 13616 (lengths by country, modulus 97), ITU-T E.164 (country codes), the North American numbering plan (phones).
 """
 
 import ipaddress

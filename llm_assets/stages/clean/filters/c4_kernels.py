@@ -108,7 +108,7 @@ def clean(
                 point, size = decode(data, at)
                 if classes[point] & SPACE:
                     word = 0
-                    if not begun:
+                    if not begun or filled == origin:
                         at += size
                         continue
                 else:
@@ -180,7 +180,7 @@ def clean(
                 blank = False
                 row[SENTENCES] += sentences
             start = end + 1
-        while filled > origin and out[filled - 1] == 32:
+        while filled > origin and (out[filled - 1] == 32 or out[filled - 1] == 10):
             filled -= 1
         if filled - origin != stop - bounds[text]:
             row[EDITED] = 1
