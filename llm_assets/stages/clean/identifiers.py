@@ -154,15 +154,16 @@ _ANNOUNCED = (
     r"|whatsapp|hotline)"
 )
 CALLED = rf"(?:{_ANNOUNCED}|call|ring|dial|handy|office|portable|appelez(?: le)?)"
+# Groups of digits are atomic, (?>…): else a long row of digits is cut up in every way before it is given up.
 PHONE = re.compile(
     r"(?<![\w+.])(?:"
-    r"(?P<world>\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{1,5}){1,5})"
+    r"(?P<world>\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?>(?:[ .-]?\d{1,5}){1,6}))"
     # North America, France, mobiles and area codes of the United Kingdom: forms that hardly anything else has.
     r"|(?:1[ .-])?\([2-9]\d\d\) ?[2-9]\d\d[ .-]?\d{4}|(?:1[.-])?[2-9]\d\d(?P<a>[.-])[2-9]\d\d(?P=a)\d{4}"
     r"|0[1-9](?P<b>[ .-])\d\d(?:(?P=b)\d\d){3}|07\d{3}[ -]\d{3}[ -]?\d{3}|\(0\d{2,4}\)[ -]?\d{3,4}[ -]?\d{3,4}"
     # A number in national form counts after a word that announces it.
-    rf"|(?i:{CALLED})\s?[.:]{{0,2}}\s{{0,2}}(?P<local>\(?0\d{{1,4}}\)?(?:[ ./-]{{0,2}}\d{{1,8}}){{1,6}})"
-    rf"|(?i:{_ANNOUNCED})\s?[.:]{{1,2}}\s{{0,2}}(?P<plain>\(?[1-9]\d{{0,4}}\)?(?:[ ./-]{{0,2}}\d{{1,8}}){{1,4}})"
+    rf"|(?i:{CALLED})\s?[.:]{{0,2}}\s{{0,2}}(?P<local>\(?0\d{{1,4}}\)?(?>(?:[ ./-]{{0,2}}\d{{1,8}}){{1,6}}))"
+    rf"|(?i:{_ANNOUNCED})\s?[.:]{{1,2}}\s{{0,2}}(?P<plain>\(?[1-9]\d{{0,4}}\)?(?>(?:[ ./-]{{0,2}}\d{{1,8}}){{1,4}}))"
     r")(?![\d]|-\d|\.\d)"
 )
 # ITU-T E.164, the list of assigned country codes (2016, with amendments); 1 is apart.
