@@ -160,7 +160,7 @@ PHONE = re.compile(
     r"(?P<world>\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?>(?:[ .-]?\d{1,5}){1,6}))"
     # North America, France, mobiles and area codes of the United Kingdom: forms that hardly anything else has.
     r"|(?:1[ .-])?\([2-9]\d\d\) ?[2-9]\d\d[ .-]?\d{4}|(?:1[.-])?[2-9]\d\d(?P<a>[.-])[2-9]\d\d(?P=a)\d{4}"
-    r"|0[1-9](?P<b>[ .-])\d\d(?:(?P=b)\d\d){3}|07\d{3}[ -]\d{3}[ -]?\d{3}|\(0\d{2,4}\)[ -]?\d{3,4}[ -]?\d{3,4}"
+    r"|(?<!\d{4}[ .-])0[1-9](?P<b>[ .-])\d\d(?:(?P=b)\d\d){3}|07\d{3}[ -]\d{3}[ -]?\d{3}|\(0\d{2,4}\)[ -]?\d{3,4}[ -]?\d{3,4}"
     # A number in national form counts after a word that announces it.
     rf"|(?i:{CALLED})\s?[.:]{{0,2}}\s{{0,2}}(?P<local>\(?0\d{{1,4}}\)?(?>(?:[ ./-]{{0,2}}\d{{1,8}}){{1,6}}))"
     rf"|(?i:{_ANNOUNCED})\s?[.:]{{1,2}}\s{{0,2}}(?P<plain>\(?[1-9]\d{{0,4}}\)?(?>(?:[ ./-]{{0,2}}\d{{1,8}}){{1,4}}))"
@@ -184,6 +184,8 @@ def phone(match: re.Match[str]) -> Span | None:
     name = next((name for name in ("local", "plain", "world") if match[name] is not None), "")
     start, end = match.span(name) if name else match.span()
     written = match.string[start:end]
+    if re.fullmatch(r"\+\d{4,}\.\d+", written):  # a number with decimals; +1.3035550117 is how registries write phones
+        return None
     digits = re.sub(r"\D", "", written.replace("(0)", "") if name == "world" else written)
     if not (7 if name in ("local", "plain") else 8) <= len(digits) <= 15 or (
         name == "world" and not _international(digits, match.string[end : end + 16])
