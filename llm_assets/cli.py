@@ -137,6 +137,20 @@ def recipe(name: Annotated[str, typer.Argument(help="A shipped recipe's name or 
     typer.echo(yaml.safe_dump(load_recipe(name).model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
 
 
+@app.command("train-classifier")
+def train_classifier(
+    labels: Annotated[Path, typer.Argument(help="JSONL with text and label in each line, or fastText's __label__x text")],
+    out: Annotated[Path, typer.Argument(help="The file to write: a .safetensors")],
+    bits: Annotated[int, typer.Option(min=8, max=24, help="2^bits hashed features")] = 18,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the texts")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of the texts")] = 1,
+) -> None:
+    """Train a filter of your own labels; says precision and recall on texts held out, and what to write into a recipe."""
+    from llm_assets.commands.classifier import run_train_classifier
+
+    typer.echo(run_train_classifier(labels, out, bits, epochs, seed))
+
+
 @app.command("code-versions")
 def code_versions(
     check: Annotated[bool, typer.Option("--check", help="Only say what changed; exit code 1 if anything did")] = False,
