@@ -20,18 +20,16 @@ import argparse
 import importlib
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one core for ours as for theirs
 
 import polars as pl
+from _peers import SPACY, packages
 from _real_texts import real_documents
 from _results import record, table, versions
 
@@ -40,17 +38,6 @@ from llm_assets.stages.clean.filters import c4, fineweb, gopher, measured, repet
 from llm_assets.stages.clean.filters.base import Rule, judge
 from llm_assets.stages.clean.standardise import standardise_all
 
-SPACY = (
-    "spacy==3.8.18",
-    "thinc==8.3.14",
-    "cymem==2.0.16",
-    "preshed==3.0.15",
-    "murmurhash==1.0.16",
-    "blis==1.3.4",
-    "srsly==2.5.6",
-)
-SPACY += ("catalogue==2.0.10", "wasabi==1.1.3", "weasel==1.0.1", "confection==1.3.4", "spacy-legacy==3.0.12", "wrapt==2.5.2")
-SPACY += ("spacy-loggers==1.0.5", "smart-open==9.0.2", "cloudpathlib==0.26.0")
 SENTENCE = re.compile(r"[.!?。！？]+[\"”»')\]]*(?:\s|$)")
 SHARD = 1_000
 
@@ -162,13 +149,7 @@ def same_words() -> dict[str, Any]:
 
 def own_words(had: dict[str, Any]) -> None:
     """Give datatrove back its own words, which need spaCy."""
-    folder = Path(tempfile.gettempdir()) / "llm_assets-benchmark-peers" / SPACY[0]
-    if not folder.is_dir():
-        fetched = folder.with_name(f"{folder.name}.{os.getpid()}")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(fetched), *SPACY]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        fetched.rename(folder)
-    sys.path.append(str(folder))
+    sys.path.append(str(packages(*SPACY)))
     for module, function in had.items():
         setattr(_module(module), "split_into_sentences" if module == "c4_filters" else "split_into_words", function)
 

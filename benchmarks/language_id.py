@@ -17,17 +17,14 @@ is right if it names the language, whatever the script or country; nb is no.
 import argparse
 import os
 import re
-import subprocess
-import sys
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one core for ours as for theirs
 
 import polars as pl
+from _peers import packages
 from _results import record, table, versions
 from babel.messages.mofile import read_mo
 
@@ -45,16 +42,7 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]")
 
 def catalogues() -> Path:
     """The folder of Django's translations."""
-    folder = Path(tempfile.gettempdir()) / "llm_assets-benchmark-peers" / DJANGO
-    if not folder.is_dir():
-        fetched = folder.with_name(f"{folder.name}.{os.getpid()}")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(fetched), DJANGO]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        (wheel,) = fetched.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(fetched, [name for name in archive.namelist() if name.endswith("django.mo")])
-        fetched.rename(folder)
-    return folder / "django/conf/locale"
+    return packages(DJANGO) / "django/conf/locale"
 
 
 def messages(known: set[str]) -> dict[str, tuple[str, list[str]]]:
