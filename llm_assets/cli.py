@@ -102,12 +102,26 @@ def ui(
     recipe: RecipeOption = "demo",
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port")] = 3000,
+    docs_port: Annotated[int, typer.Option(help="The port of the Data Docs, which assets link to")] = 3001,
 ) -> None:
-    """The Dagster UI over the store's history."""
+    """The Dagster UI over the store's history, and beside it the Data Docs."""
     _use(recipe)
     from llm_assets.commands.ui import run_ui
 
-    raise typer.Exit(run_ui(host, port))
+    raise typer.Exit(run_ui(host, port, docs_port))
+
+
+@app.command("data-docs")
+def data_docs(
+    open_page: Annotated[bool, typer.Option("--open", help="Open the list in a browser")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the pages until Ctrl-C, as 'ui' does")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 3001,
+) -> None:
+    """What great_expectations found, and samples by rule, as pages: says where they are."""
+    from llm_assets.commands.data_docs import run_data_docs
+
+    run_data_docs(open_page, serve, host, port)
 
 
 @app.command()

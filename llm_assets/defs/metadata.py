@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from llm_assets.core import pages
 from llm_assets.core.produce import Outcome
 from llm_assets.core.report import Gate
 
@@ -65,6 +66,7 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """All metadata of a materialisation: what a person wants first comes first."""
     report, manifest = outcome.report, outcome.manifest
     found: dict[str, Any] = {title: plot(outcome.artefact.files / path, title) for title, path in report.plots.items()}
+    found |= {name: dg.MetadataValue.url(address) for name, address in pages.addresses(outcome.artefact).items()}
     found |= {key: value(number) for key, number in report.counts.items()}
     if report.counts.get("documents_in"):
         found["share_kept"] = dg.MetadataValue.float(report.counts.get("kept", 0) / report.counts["documents_in"])
