@@ -86,7 +86,9 @@ def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letter
 
 @app.command()
 def explain(
-    what: Annotated[str, typer.Argument(help="A URL, a document id, or a file with one of these a line")],
+    what: Annotated[
+        str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")
+    ],
     recipe: RecipeOption = "demo",
     as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
 ) -> None:

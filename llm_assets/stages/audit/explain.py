@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from llm_assets.core.errors import InputError
 from llm_assets.core.store import Store
@@ -68,6 +69,7 @@ def as_json(query: str, answer: Found | str) -> dict[str, Any]:
         "fetched": answer.fetched,
         "tokens": [asdict(place) for place in answer.tokens],
         "models": [{**asdict(use), "read": use.read} for use in answer.uses],
+        "led_to": [as_json(target, known) for target, known in answer.led_to.items()],
     }
 
 
@@ -85,13 +87,19 @@ def tell(found: Found) -> str:
     lines = [_plain(url) for url in urls]
     for (crawl, _), judgements in captures(found).items():
         lines += ["", *_capture(found, crawl, judgements)]
-    return "\n".join([*lines, *_read_by(found)])
+    lines += _read_by(found) if found.documents or not found.led_to else []
+    for target, known in found.led_to.items():
+        told = f"{_plain(target)}\n  {_plain(known)}" if isinstance(known, str) else tell(known)
+        lines += ["", "It led to:", told]
+    return "\n".join(lines)
 
 
 def fate(found: Found, judgements: list[Judgement]) -> str:
     """The end of one capture's story, in one sentence. ``judgements``: those on one document, in stage order."""
     last = judgements[-1]
     doc = last.doc_id or ""
+    if last.rule == "redirect" and last.detail:
+        return f"redirected{_numbers(last)} to {_plain(urljoin(last.url, last.detail))}"
     if not last.kept:
         verb = (
             "replaced by a newer capture" if last.rule == "superseded" else f"dropped at {last.stage} by the rule {last.rule}"
