@@ -173,6 +173,8 @@ def test_every_stage_of_the_data_line_follows_another():
         "deduped_shards": "cleaned_corpus",
         "tokenized_dataset": "deduped_shards",
         "training_mix": "tokenized_dataset",
+        "instruction_dataset": "deduped_shards",
+        "preference_dataset": "instruction_dataset",
         "image_dataset": "raw_crawl",
     }
     assert all("takes_what_was_kept" in all_specs()[name].checks for name in found)

@@ -13,7 +13,7 @@ from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.documents import canonical_url
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import LEDGER, LEDGER_FILE
-from llm_assets.core.store import Store
+from llm_assets.core.store import UNPARTITIONED, Store
 from llm_assets.stages.audit.reading import MODELS, Reading, Use
 
 # in the order in which a document meets them
@@ -24,8 +24,11 @@ STAGES = (
     "deduped_shards",
     "tokenized_dataset",
     "training_mix",
+    "instruction_dataset",
+    "preference_dataset",
     "image_dataset",
 )
+POST_TRAINING = ("instruction_dataset", "preference_dataset")  # what is made of pages that the corpus holds, whatever is made
 INDEX_FILE, DOCUMENTS_FILE, SUPERSEDED_FILE = "index.parquet", "documents.parquet", "superseded.parquet"
 _DOC_ID = re.compile(r"[0-9a-f]{6,32}")
 _OWN_FILE = re.compile(r"https://[^/?#]+\.invalid/[^?#]+")  # an address that the importer of local files makes
@@ -102,7 +105,7 @@ def look_up(inputs: Inputs, query: str, seen: frozenset[str] = frozenset()) -> F
     query = query.strip()
     if _DOC_ID.fullmatch(query.lower()):
         query = query.lower()
-    ledgers = [artefact for stage in STAGES for artefact in inputs.many(stage)]
+    ledgers = [a for stage in STAGES for a in inputs.many(stage) if (a.files / LEDGER_FILE).is_file()]
     documents = _documents(inputs, ledgers, query)
     rows = [row for artefact in ledgers for row in _rows(rowindex.of_documents(artefact.files, LEDGER_FILE, documents))]
     urls = list(_spellings(query))
@@ -135,7 +138,7 @@ def _rows(ledger: pl.DataFrame) -> Iterator[Judgement]:
 def _has_addresses(inputs: Inputs, artefact: Artefact) -> bool:
     """Whether a ledger has to be asked by address: the crawl's, and any whose crawl is no longer there."""
     crawls = {crawl.partition for crawl in inputs.many("raw_crawl")}
-    return artefact.asset == "raw_crawl" or (artefact.partition not in crawls and artefact.asset != "training_mix")
+    return artefact.asset == "raw_crawl" or artefact.partition not in {*crawls, UNPARTITIONED}
 
 
 def _same(artefact: Artefact, table: str, column: str, urls: list[str]) -> pl.DataFrame:
