@@ -39,7 +39,7 @@ class ImageDatasetConfig(Section):
         [0, 90], min_length=1, description="Variants stored of each image, clockwise; 0 is the upright one"
     )
     max_hash_distance: int = Field(
-        2, ge=0, le=16, description="Images may be copies if their 64-bit difference hashes differ in at most so many bits"
+        2, ge=0, le=8, description="Images may be copies if their 64-bit difference hashes differ in at most so many bits"
     )
     max_colour_difference: float = Field(
         12.0, ge=0, le=255, description="and are, if their 16 × 16 thumbnails differ by at most this on average, of 255"

@@ -141,10 +141,10 @@ def _has_addresses(inputs: Inputs, artefact: Artefact) -> bool:
     return artefact.asset == "raw_crawl" or artefact.partition not in {*crawls, UNPARTITIONED}
 
 
-def _same(artefact: Artefact, table: str, column: str, urls: list[str]) -> pl.DataFrame:
+def _same(artefact: Artefact, table: str, column: str, urls: list[str], columns: list[str] | None = None) -> pl.DataFrame:
     """The rows whose address is one of these to the letter."""
-    found = [rowindex.of_address(artefact.files, table, column, url).filter(pl.col(column).is_in(urls)) for url in urls]
-    return pl.concat(found).unique(maintain_order=True)
+    found = [rowindex.of_address(artefact.files, table, column, url, columns) for url in urls]
+    return pl.concat(found).filter(pl.col(column).is_in(urls)).unique(maintain_order=True)
 
 
 def _spellings(query: str) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _documents(inputs: Inputs, ledgers: list[Artefact], query: str) -> list[str]
     urls = list(_spellings(query))
     found: set[str] = set()
     for artefact in inputs.many("raw_crawl"):
-        found.update(_same(artefact, INDEX_FILE, "canonical_url", urls)["doc_id"])
+        found.update(_same(artefact, INDEX_FILE, "canonical_url", urls, ["doc_id", "canonical_url"])["doc_id"])
     for artefact in ledgers:
         if _has_addresses(inputs, artefact):
             found.update(_same(artefact, LEDGER_FILE, "url", urls)["doc_id"].drop_nulls())

@@ -1,14 +1,15 @@
 """Copies of an image: found by difference hashes in near-linear time, verified by thumbnails, judged in an order of their own.
 
-A hash of 64 bits that differs from another in at most d bits equals it in at least one of d + 1 bands of bits (the pigeonhole
-principle; Manku, Jain and Das Sarma 2007 find near-duplicate pages so). So a look-up compares only hashes that share a band,
-and finds what comparing with all would. Hashes tell of brightness alone, and images with little in them share one: a pair
-counts only if its thumbnails agree too.
+A hash of 64 bits, cut into d + 2 bands, that differs from another in at most d bits equals it in at least two of them (the
+pigeonhole principle; Manku, Jain and Das Sarma 2007 find near-duplicate pages so). So a look-up compares only hashes that share
+a pair of bands, and finds what comparing with all would. One band would do for d + 1 of them, but pictures have much in common,
+and many share one. Hashes tell of brightness alone, and images with little in them share all: a pair counts only if its
+thumbnails agree too.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,24 +62,25 @@ class NearHashes:
 
     def __init__(self, max_distance: int) -> None:
         self.max_distance = max_distance
-        edges = [round(BITS * band / (max_distance + 1)) for band in range(max_distance + 2)]
-        self._bands = [(low, (1 << high - low) - 1) for low, high in pairwise(edges)]
-        self._tables: list[dict[int, list[int]]] = [{} for _ in self._bands]
+        edges = [round(BITS * band / (max_distance + 2)) for band in range(max_distance + 3)]
+        bands = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
+        self._masks = [one | other for one, other in combinations(bands, 2)]
+        self._tables: list[dict[int, list[int]]] = [{} for _ in self._masks]
         self._hashes: list[int] = []
 
     def add(self, value: int) -> int:
         """Remember a hash; returns its number, from 0."""
         number = len(self._hashes)
         self._hashes.append(value)
-        for table, (shift, mask) in zip(self._tables, self._bands, strict=True):
-            table.setdefault(value >> shift & mask, []).append(number)
+        for table, mask in zip(self._tables, self._masks, strict=True):
+            table.setdefault(value & mask, []).append(number)
         return number
 
     def candidates(self, value: int) -> set[int]:
-        """Numbers of the remembered hashes that share a band with this one: all that are within the distance, and some more."""
+        """Numbers of the remembered hashes that share two bands with this one: all within the distance, and some more."""
         met: set[int] = set()
-        for table, (shift, mask) in zip(self._tables, self._bands, strict=True):
-            met.update(table.get(value >> shift & mask, ()))
+        for table, mask in zip(self._tables, self._masks, strict=True):
+            met.update(table.get(value & mask, ()))
         return met
 
     def near(self, value: int) -> list[tuple[int, int]]:

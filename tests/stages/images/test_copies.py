@@ -26,7 +26,7 @@ HASHES = st.integers(0, 2**BITS - 1)
 CROWDED = st.sets(st.integers(0, BITS - 1), max_size=4).map(lambda bits: sum(1 << bit for bit in bits))
 
 
-@given(st.lists(HASHES | CROWDED, max_size=60), CROWDED | HASHES, st.integers(0, 16))
+@given(st.lists(HASHES | CROWDED, max_size=60), CROWDED | HASHES, st.integers(0, 8))
 def test_the_look_up_finds_what_comparing_with_all_finds(values, asked, distance):
     index = NearHashes(distance)
     for number, value in enumerate(values):
@@ -44,13 +44,13 @@ def test_flipped_bits_are_found_up_to_the_distance_and_no_further(value, bits):
 
 
 def test_a_look_up_compares_few_of_many():
-    """Near-linear: of 20,000 random hashes a question meets some, not all (three bands of 21 bits: about 0.03 each)."""
+    """Near-linear: of 20,000 random hashes a question meets some, not all (pairs of bands have 32 bits: hardly any)."""
     chance = random.Random(3)
     index = NearHashes(2)
     for _ in range(20_000):
         index.add(chance.getrandbits(BITS))
     met = sum(len(index.candidates(chance.getrandbits(BITS))) for _ in range(200))
-    assert met < 200
+    assert met < 10
 
 
 def candidate(name, pixels, dhash, colour=0):
