@@ -24,6 +24,8 @@ class ImageDatasetConfig(Section):
         50_000_000, ge=1, le=80_000_000, description="Larger images are dropped before a pixel is decoded; 4 bytes a pixel"
     )
     max_frames: int = Field(1_000, ge=1, description="Animations of more frames are dropped; of the others the first counts")
+    max_cpu_seconds: float = Field(10.0, gt=0, description="Processor time of one image; a photograph takes a hundredth of it")
+    max_memory_mb: int = Field(4_096, ge=1_024, description="Address space of a process that decodes, MiB")
     min_side_pixels: int = Field(32, ge=1, description="The shorter side after cropping; below it are icons and counters")
     max_aspect: float = Field(8.0, ge=1, description="Longer side by shorter side; above it are rules and banners")
     min_contrast: int = Field(
@@ -49,6 +51,7 @@ class ImageDatasetConfig(Section):
         0.3, ge=0, le=1, description="Gate: share of images that must be kept, of those that neither opted out nor are copies"
     )
     min_judged_images: int = Field(20, ge=1, description="Gate: of fewer images no share is asked")
+    stall_seconds: float = execution(60.0, gt=0, description="A process that decodes and says nothing for so long is ended")
     workers: int = execution(0, ge=0, description="Images at a time; 0: the cores there are")
 
     @field_validator("formats", "rotations_degrees", "honour_optouts")

@@ -52,6 +52,11 @@ def thumbnail(image: Image.Image) -> Thumb:
     return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX))
 
 
+def thumb_of(digits: str) -> Thumb:
+    """A thumbnail from the hex digits of its bytes."""
+    return np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(_SIDE, _SIDE, 3)
+
+
 def colour_difference(one: Thumb, other: Thumb) -> float:
     """Mean absolute difference of two thumbnails, of 255."""
     return float(np.abs(one.astype(np.int16) - other).mean())

@@ -1,7 +1,8 @@
 """``image_dataset``: reads the image records of one crawl, writes PNGs, ``images.parquet``, a contact sheet and the ledger.
 
-Three steps: every image that may be kept is decoded and shaped (files of equal bytes once, several at a time); copies are told
-apart in an order that does not depend on the crawl's; what is left is stored once for each rotation that the recipe asks for.
+Three steps: every image that may be kept is decoded and shaped (files of equal bytes once, in processes that may die); copies
+are told apart in an order that does not depend on the crawl's; what is left is stored once for each rotation that the recipe
+asks for.
 """
 
 import hashlib
@@ -23,10 +24,10 @@ from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.images import ImageDatasetConfig
 from llm_assets.core.report import Report
 from llm_assets.stages.images.captions import KINDS, Captions
-from llm_assets.stages.images.copies import Candidate, choose, difference_hash, order_of, thumbnail
-from llm_assets.stages.images.decode import Picture, decode, quiet
+from llm_assets.stages.images.copies import Candidate, choose, order_of, thumb_of
+from llm_assets.stages.images.decoders import Decoders
 from llm_assets.stages.images.records import encoding_of, payload_of
-from llm_assets.stages.images.shape import TURNS, flat, png, shaped
+from llm_assets.stages.images.shape import TURNS, png
 from llm_assets.stages.images.sheet import MOST, write_sheet
 
 TABLE, FOLDER, SHEET = "images.parquet", "images", "contact_sheet.png"
@@ -77,9 +78,9 @@ def run(inputs: Inputs, out: WorkDir, config: ImageDatasetConfig, progress: Prog
     records = list(index.filter(pl.col("kind") == "image").iter_rows(named=True))
     (out.files / FOLDER).mkdir(exist_ok=True)
     (out.private / FOLDER).mkdir(exist_ok=True)
-    with quiet(), ThreadPoolExecutor(config.workers or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(config.workers or len(os.sched_getaffinity(0))) as pool:
         texts, unreadable = _captions(raw, index, records, config.max_caption_chars)
-        verdicts, made = _decoded(raw, records, config, out, pool, progress)
+        verdicts, made = _decoded(raw, records, config, out, progress)
         chosen = _chosen(made, verdicts, config)
         rows = _stored(chosen, texts, config, out.files / FOLDER, pool)
     ledger = [ledger_row(out.partition, "image_dataset", r["doc_id"], r["url"], verdicts[r["doc_id"]]) for r in records]
@@ -110,7 +111,6 @@ def _decoded(
     records: Sequence[Mapping[str, Any]],
     config: ImageDatasetConfig,
     out: WorkDir,
-    pool: ThreadPoolExecutor,
     progress: Progress,
 ) -> tuple[dict[str, Verdict], list[Made]]:
     """Verdicts by doc_id on all but those images that may be kept, and those."""
@@ -120,15 +120,15 @@ def _decoded(
         if row["doc_id"] not in verdicts:
             groups.setdefault(row["payload_digest"], []).append(row)
 
-    def one(members: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Mapping[str, Any]], Made | Verdict]:
-        return members, _prepared(raw, members, config, out.private / FOLDER)
-
+    firsts = {members[0]["doc_id"]: members for members in groups.values()}
     made, done = list[Made](), len(verdicts)
-    for members, result in _in_threads(pool, one, groups.values()):
-        if isinstance(result, Made):
-            made.append(result)
+    decoders = Decoders(raw.files, out.private / FOLDER, config)
+    for row, answer in decoders.answers([members[0] for members in firsts.values()]):
+        members, verdict = firsts[row["doc_id"]], Verdict(**answer["verdict"])
+        if verdict.kept:
+            made.append(_made(members, answer, verdict, out.private / FOLDER))
         else:
-            verdicts |= {row["doc_id"]: result for row in members}
+            verdicts |= {member["doc_id"]: verdict for member in members}
         done += len(members)
         progress.update(done, len(records), "images")
     return verdicts, made
@@ -141,40 +141,11 @@ def _refused(row: Mapping[str, Any], config: ImageDatasetConfig) -> Verdict | No
     return Verdict(False, "truncated") if row["truncated"] else None
 
 
-def _prepared(raw: Artefact, members: Sequence[Mapping[str, Any]], config: ImageDatasetConfig, folder: Path) -> Made | Verdict:
-    """Decode and shape the first of some records of equal bytes; its upright pixels go to a file in ``folder``."""
-    row = members[0]
-    try:
-        _, body = payload_of(raw.files, row)
-    except InputError as error:
-        return Verdict(False, "unreadable_record", detail=str(error).replace(str(raw.files), "")[:100])
-    picture, verdict = decode(body, config)
-    if picture is None:
-        return verdict
-    image, refused = shaped(picture.image, config)
-    if image is None:
-        return refused
-    upright = folder / f"{row['doc_id']}.png"
-    upright.write_bytes(png(image))
-    seen = flat(image)
-    order = order_of(picture.width * picture.height, row["canonical_url"], row["doc_id"])
-    candidate = Candidate(row["doc_id"], order, difference_hash(seen), thumbnail(seen))
-    return Made(row, members, upright, _facts(picture, image, config), candidate, verdict)
-
-
-def _facts(picture: Picture, image: Image.Image, config: ImageDatasetConfig) -> dict[str, Any]:
-    whole = max(picture.image.size) <= config.max_side_pixels  # else it was scaled, and shapes tell whether it was cropped
-    ratio, before = image.width / image.height, picture.image.width / picture.image.height
-    return {
-        "source_format": picture.format,
-        "source_width": picture.width,
-        "source_height": picture.height,
-        "frames": picture.frames,
-        "oriented": picture.oriented,
-        "cropped": image.size != picture.image.size if whole else abs(ratio / before - 1) > 0.01,
-        "transparent": picture.transparent,
-        "profile": picture.profile,
-    }
+def _made(members: Sequence[Mapping[str, Any]], answer: Mapping[str, Any], verdict: Verdict, folder: Path) -> Made:
+    row, facts = members[0], answer["facts"]
+    order = order_of(facts["source_width"] * facts["source_height"], row["canonical_url"], row["doc_id"])
+    candidate = Candidate(row["doc_id"], order, int(answer["dhash"], 16), thumb_of(answer["thumb"]))
+    return Made(row, members, folder / f"{row['doc_id']}.png", facts, candidate, verdict)
 
 
 def _chosen(made: Sequence[Made], verdicts: dict[str, Verdict], config: ImageDatasetConfig) -> dict[str, list[Made]]:
