@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llm_assets.core.jsonio import read_json, write_atomic
 from llm_assets.core.manifest import ACCOUNT_FOLDER, GATES_FILE, MANIFEST_FILE
 from llm_assets.core.pages import EXPECTATIONS, INDEX, SAMPLES
+from llm_assets.core.suites import GX
 
 if TYPE_CHECKING:
     from llm_assets.core.expectations import Answer
@@ -153,6 +154,6 @@ def _names(pointer: Path, identity: str) -> bool:
 
 def _fates(files: Path) -> str:
     gates = read_json(files / GATES_FILE) if (files / GATES_FILE).is_file() else []
-    mine = [gate for gate in gates if gate["name"].startswith("gx_")]
+    mine = [gate for gate in gates if gate["name"].startswith(GX)]
     failed = [html.escape(gate["name"]) for gate in mine if not gate["passed"]]
     return f'<span class="no">{", ".join(failed)}</span>' if failed else f"{len(mine)} hold"

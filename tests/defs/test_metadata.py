@@ -44,9 +44,10 @@ def test_tables_have_a_typed_schema():
     ]
 
 
-def test_a_gate_that_cannot_block_is_a_warning():
-    assert metadata.check_result("a", Gate("g", False, blocking=False)).severity == dg.AssetCheckSeverity.WARN
-    assert metadata.check_result("a", Gate("g", False)).severity == dg.AssetCheckSeverity.ERROR
+def test_a_gate_that_cannot_block_is_a_warning(tmp_path):
+    artefact = Artefact("a", "all", "0", tmp_path)
+    assert metadata.check_result(artefact, Gate("g", False, blocking=False)).severity == dg.AssetCheckSeverity.WARN
+    assert metadata.check_result(artefact, Gate("g", False)).severity == dg.AssetCheckSeverity.ERROR
 
 
 def test_an_asset_links_to_its_data_docs_and_samples(tmp_path, monkeypatch):
@@ -61,3 +62,6 @@ def test_an_asset_links_to_its_data_docs_and_samples(tmp_path, monkeypatch):
     assert isinstance(found["data_docs"], dg.UrlMetadataValue)
     assert found["data_docs"].url == "http://127.0.0.1:3999/cleaned_corpus/c-1/abc/account/expectations.html"
     assert found["samples_by_rule"].url == "http://127.0.0.1:3999/cleaned_corpus/c-1/abc/account/samples.html"
+    check = metadata.check_result(outcome.artefact, Gate("gx_schema", True, metadata={"rows": 3}))
+    assert check.metadata["data_docs"].url == found["data_docs"].url and check.metadata["rows"].value == 3
+    assert "data_docs" not in metadata.check_result(outcome.artefact, Gate("counts_add_up", True)).metadata
