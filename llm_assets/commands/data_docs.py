@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from llm_assets.core import data_docs, pages
-from llm_assets.core.errors import LlmAssetsError
+from llm_assets.core.errors import LlmAssetsError, StoreError
 from llm_assets.core.produce import store_root
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -86,7 +86,7 @@ def serving(store: Path, host: str, port: int) -> Iterator[PageServer]:
             f"the Data Docs can't be served at {host}:{port} ({error.strerror}); end what uses the port, or choose another"
         ) from error
     with server:
-        thread = Thread(target=server.serve_forever, name="data-docs", daemon=True)
+        thread = Thread(target=server.serve_forever, args=(0.05,), name="data-docs", daemon=True)
         thread.start()
         try:
             yield server
@@ -98,7 +98,10 @@ def serving(store: Path, host: str, port: int) -> Iterator[PageServer]:
 def run_data_docs(open_page: bool, serve: bool, host: str, port: int) -> None:
     """Write the list of pages anew and say where it is; open it in a browser, or serve it until Ctrl-C."""
     store = store_root()
-    index = data_docs.write_index(store)
+    try:
+        index = data_docs.write_index(store)
+    except OSError as error:
+        raise StoreError(f"{store} can't be written: {error.strerror}; set LLM_ASSETS_STORE to a folder of yours") from error
     print(index)
     if not serve:
         if open_page:

@@ -48,17 +48,17 @@ def serve_docs(stack: ExitStack, host: str, port: int) -> dict[str, str]:
 def run_ui(host: str, port: int, docs_port: int) -> int:
     """Run until interrupted; returns the exit code of ``dagster dev`` (0 after Ctrl-C)."""
     check_port(host, port, "the UI")
+    home = dagster_home()
     with ExitStack() as stack:
-        return _dagster_dev(host, port, serve_docs(stack, host, docs_port))
+        return _dagster_dev(host, port, {**serve_docs(stack, host, docs_port), "DAGSTER_HOME": str(home)})
 
 
 def _dagster_dev(host: str, port: int, environment: dict[str, str]) -> int:
-    home = dagster_home()
     workspace = project_root() / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.is_file() else ["-m", "llm_assets.definitions"]
     command = [sys.executable, "-m", "dagster", "dev", *where, "-h", host, "-p", str(port)]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, env={**os.environ, **environment, "DAGSTER_HOME": str(home)})
+    process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         return process.wait()
     except KeyboardInterrupt:

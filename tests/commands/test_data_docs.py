@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from llm_assets.commands.data_docs import serving
+from llm_assets.commands.data_docs import run_data_docs, serving
 from llm_assets.commands.ui import serve_docs
 from llm_assets.core import data_docs, pages
 from llm_assets.core.artefact import Artefact
-from llm_assets.core.errors import LlmAssetsError
+from llm_assets.core.errors import LlmAssetsError, StoreError
 from llm_assets.core.jsonio import write_json
 
 REF = "cleaned_corpus/c-1/0123abcd"
@@ -138,6 +138,13 @@ def test_the_command_says_where_the_pages_are(store):
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()) == store / pages.INDEX
     assert (store / pages.INDEX).is_file()
+
+
+def test_a_store_that_can_not_be_written_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LLM_ASSETS_STORE", str(tmp_path / "file" / "store"))
+    with pytest.raises(StoreError, match="can't be written: Not a directory; set LLM_ASSETS_STORE"):
+        run_data_docs(False, False, "127.0.0.1", 0)
 
 
 def test_the_command_serves_until_interrupted(store):
