@@ -6,10 +6,11 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="image_dataset",
         entry="llm_assets.stages.images.run:run",
-        gates="llm_assets.stages.images.run:gates",
+        code_version="2",
+        gates="llm_assets.stages.images.checks:gates",
         gate_names=("images_decode", "enough_kept", "images_table", "counts_add_up"),
         inputs=(Input("raw_crawl", "same"),),
-        code=("llm_assets.stages.images.process", "llm_assets.stages.images.captions", "llm_assets.core.warcs"),
+        code=("llm_assets.stages.images.child", "llm_assets.core.warcs", "llm_assets.core.tags"),
         libraries=("pillow", "resiliparse"),
         partitioned=True,
         follows="raw_crawl",

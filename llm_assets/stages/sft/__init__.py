@@ -11,7 +11,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="instruction_dataset",
         entry="llm_assets.stages.sft.instructions:run",
-        code_version="2",
+        code_version="3",
         inputs=(Input("deduped_shards", "all"), Input("eval_suite")),
         gates="llm_assets.stages.sft.instruction_gates:gates",
         gate_names=(
@@ -19,10 +19,12 @@ SPECS: tuple[AssetSpec, ...] = (
             "instruction_articles_apart",
             "instruction_no_eval_overlap",
             "instruction_coverage",
+            "counts_add_up",
             *suites.names("instruction_dataset"),
         ),
         code=("llm_assets.core.prompts", "llm_assets.core.documents", "llm_assets.core.embedded"),
         libraries=("jupyterlab-language-pack-fr-FR", "polars"),
+        follows="deduped_shards",
     ),
     AssetSpec(
         name="sft_model",
