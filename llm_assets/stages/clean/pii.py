@@ -79,15 +79,16 @@ def replace(text: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
 def _replaced(text: str, kinds: Sequence[Kind]) -> tuple[str, list[str]]:
     found: list[str] = []
     for kind in kinds:
-
-        def swap(match: re.Match[str], kind: Kind = kind) -> str:
+        pieces, copied, at = [], 0, 0
+        while match := kind.pattern.search(text, at):
             part = kind.part(match)
-            if part is None or match.string[part[0] : part[1]] == kind.placeholder:
-                return match.group()
+            if part is None or text[part[0] : part[1]] == kind.placeholder:
+                at = max(match.end(), at + 1)
+                continue
             found.append(kind.name)
-            return match.string[match.start() : part[0]] + kind.placeholder + match.string[part[1] : match.end()]
-
-        text = kind.pattern.sub(swap, text)
+            pieces += [text[copied : part[0]], kind.placeholder]
+            copied = at = part[1]  # what the pattern took beyond the part may hold the next one
+        text = "".join([*pieces, text[copied:]])
     return text, found
 
 

@@ -73,6 +73,11 @@ def test_the_gate_fails_for_either_set(monkeypatch):
     assert "iban (known), iban (held out)" in passed().message
 
 
+def test_numbers_side_by_side_are_all_found():
+    text = "NL91 ABNA 0417 1643 00 ES91 2100 0418 4502 0005 1332 and DE89 3704 0044 0532 0130 00"
+    assert pii.replace(text, ["iban"]) == ("IBAN REMOVED IBAN REMOVED and IBAN REMOVED", ["iban"] * 3)
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.sampled_from(ROWS), min_size=1, max_size=3), st.sampled_from(["\n", " ", ". "]))
 def test_replacing_twice_changes_nothing(rows, between):
