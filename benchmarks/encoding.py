@@ -3,8 +3,8 @@
     python benchmarks/encoding.py [--megabytes 36] [--vocabulary 16384] [--repeats 3]
 
 Needs the extra ``[fast]``. Both read the same ``tokenizer.json``, are given the same batches of 1,000 texts and use all cores.
-Two ratios: to the encodings that the library returns (ids not yet taken out of them), and to the ids as one array, which is what
-the stage needs. Every id must be equal, or the script fails. The best of the repeats counts.
+Two ratios: to the encodings that the library returns (ids not yet taken out of them), and to the ids as one array, which is
+what the stage needs. Every id must be equal, or the script fails. The best of the repeats counts.
 """
 
 import argparse

@@ -86,7 +86,9 @@ def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letter
 
 @app.command()
 def explain(
-    what: Annotated[str, typer.Argument(help="A URL, a document id, or a file with one of these a line")],
+    what: Annotated[
+        str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")
+    ],
     recipe: RecipeOption = "demo",
     as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
 ) -> None:
@@ -102,12 +104,26 @@ def ui(
     recipe: RecipeOption = "demo",
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port")] = 3000,
+    docs_port: Annotated[int, typer.Option(help="The port of the Data Docs, which assets link to")] = 3001,
 ) -> None:
-    """The Dagster UI over the store's history."""
+    """The Dagster UI over the store's history, and beside it the Data Docs."""
     _use(recipe)
     from llm_assets.commands.ui import run_ui
 
-    raise typer.Exit(run_ui(host, port))
+    raise typer.Exit(run_ui(host, port, docs_port))
+
+
+@app.command("data-docs")
+def data_docs(
+    open_page: Annotated[bool, typer.Option("--open", help="Open the list in a browser")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the pages until Ctrl-C, as 'ui' does")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 3001,
+) -> None:
+    """What great_expectations found, and samples by rule, as pages: says where they are."""
+    from llm_assets.commands.data_docs import run_data_docs
+
+    run_data_docs(open_page, serve, host, port)
 
 
 @app.command()
@@ -135,6 +151,20 @@ def recipe(name: Annotated[str, typer.Argument(help="A shipped recipe's name or 
     from llm_assets.core.recipe import load_recipe
 
     typer.echo(yaml.safe_dump(load_recipe(name).model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command("train-classifier")
+def train_classifier(
+    labels: Annotated[Path, typer.Argument(help="JSONL with text and label in each line, or fastText's __label__x text")],
+    out: Annotated[Path, typer.Argument(help="The file to write: a .safetensors")],
+    bits: Annotated[int, typer.Option(min=8, max=24, help="2^bits hashed features")] = 18,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the texts")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of the texts")] = 1,
+) -> None:
+    """Train a filter of your own labels; says precision and recall on texts held out, and what to write into a recipe."""
+    from llm_assets.commands.classifier import run_train_classifier
+
+    typer.echo(run_train_classifier(labels, out, bits, epochs, seed))
 
 
 @app.command("code-versions")

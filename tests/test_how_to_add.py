@@ -12,9 +12,9 @@ import pytest
 
 from llm_assets.core import prompts
 from llm_assets.core.produce import produce
-from llm_assets.core.recipe import corpus
+from llm_assets.core.recipe import cleaning
 from llm_assets.core.recipe.base import Section
-from llm_assets.core.recipe.corpus import CleanedCorpusConfig
+from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
 from llm_assets.stages.audit.project import VARIABLE, project, specs
 from llm_assets.stages.clean.filters.base import verdict_of
 from tests.support.audited import FIRST, Audited, doc
@@ -61,7 +61,7 @@ def test_every_file_on_the_page_exists_or_is_new():
 
 
 def test_the_filter(monkeypatch):
-    section = added_to(monkeypatch, corpus, "llm_assets/core/recipe/corpus.py", "Capitals")
+    section = added_to(monkeypatch, cleaning, "llm_assets/core/recipe/cleaning.py", "Capitals")
     written = module(monkeypatch, "llm_assets/stages/clean/filters/capitals.py")
     (example,) = (text for _, label, text in BLOCKS if label == "test")
     exec(example, {"verdict_of": verdict_of, "rules": written.rules, "Capitals": section})

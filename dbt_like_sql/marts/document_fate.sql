@@ -1,12 +1,16 @@
 -- What became of every address that any crawl met: one row a crawl and document.
 with
--- The last stage that judged it. Images have a line of their own, which pages never take.
+-- The last stage that judged it. Images have a line of their own, which pages never take; and a page in the mix is in the mix,
+-- whether or not questions were made of it.
 last_verdict as (
     select *
     from {{ ref('stg_ledger') }} as ledger
     where
-        stage <> 'image_dataset'
-        or doc_id not in (select doc_id from {{ ref('stg_ledger') }} where stage = 'extracted_pages' and doc_id is not null)
+        stage not in ('instruction_dataset', 'preference_dataset')
+        and (
+            stage <> 'image_dataset'
+            or doc_id not in (select doc_id from {{ ref('stg_ledger') }} where stage = 'extracted_pages' and doc_id is not null)
+        )
     qualify row_number() over (
         partition by crawl, coalesce(doc_id, url) order by stage_order desc, kept, rule, url
     ) = 1

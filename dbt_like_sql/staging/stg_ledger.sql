@@ -15,5 +15,5 @@ from {{ source('*', 'ledger.parquet') }} as ledger
 left join (
     values
         ('raw_crawl', 1), ('extracted_pages', 2), ('cleaned_corpus', 3), ('deduped_shards', 4), ('tokenized_dataset', 5),
-        ('training_mix', 6), ('image_dataset', 7)
+        ('training_mix', 6), ('instruction_dataset', 7), ('preference_dataset', 8), ('image_dataset', 9)
 ) as stages (stage, stage_order) using (stage)

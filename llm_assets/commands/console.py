@@ -21,7 +21,7 @@ from llm_assets.core.produce import Outcome
 HIGHLIGHTS: dict[str, tuple[str, ...]] = {
     "raw_crawl": ("pages", "images", "revisits", "requests_per_second"),
     "extracted_pages": ("documents_in", "kept"),
-    "image_dataset": ("documents_in", "kept"),
+    "image_dataset": ("documents_in", "kept", "captioned"),
     "cleaned_corpus": ("documents_in", "kept", "words"),
     "deduped_shards": (
         "kept",

@@ -1,4 +1,4 @@
-"""The Dagster UI over the store's history: webserver and daemon, ended together by Ctrl-C.
+"""The Dagster UI over the store's history: webserver and daemon, ended together by Ctrl-C; and beside it the store's pages.
 
 ``dagster dev`` started from a shell script ignores INT and TERM; started from here, with SIGINT restored, it does not.
 """
@@ -8,10 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
+from llm_assets.commands.data_docs import serving
 from llm_assets.commands.instance import dagster_home
+from llm_assets.core import data_docs
 from llm_assets.core.errors import LlmAssetsError
-from llm_assets.core.produce import project_root
+from llm_assets.core.pages import DOCS_URL
+from llm_assets.core.produce import project_root, store_root
 
 
 def check_port(host: str, port: int, what: str) -> None:
@@ -27,15 +31,34 @@ def check_port(host: str, port: int, what: str) -> None:
             ) from error
 
 
-def run_ui(host: str, port: int) -> int:
+def serve_docs(stack: ExitStack, host: str, port: int) -> dict[str, str]:
+    """Serve the store's pages until the stack closes; the environment by which runs link to them.
+
+    A port that is taken is no reason to go without a UI: it is said, and the pages are files all the same.
+    """
+    try:
+        server = stack.enter_context(serving(store_root(), host, port))
+    except LlmAssetsError as error:
+        print(f"{error} with --docs-port; 'llm-assets data-docs' says where the files are", file=sys.stderr)
+        return {}
+    data_docs.write_index(store_root())
+    return {} if os.environ.get(DOCS_URL) else {DOCS_URL: server.url}
+
+
+def run_ui(host: str, port: int, docs_port: int) -> int:
     """Run until interrupted; returns the exit code of ``dagster dev`` (0 after Ctrl-C)."""
     check_port(host, port, "the UI")
     home = dagster_home()
+    with ExitStack() as stack:
+        return _dagster_dev(host, port, {**serve_docs(stack, host, docs_port), "DAGSTER_HOME": str(home)})
+
+
+def _dagster_dev(host: str, port: int, environment: dict[str, str]) -> int:
     workspace = project_root() / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.is_file() else ["-m", "llm_assets.definitions"]
     command = [sys.executable, "-m", "dagster", "dev", *where, "-h", host, "-p", str(port)]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, env={**os.environ, "DAGSTER_HOME": str(home)})
+    process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from llm_assets.core.spec import FOLLOWS_GATE, AssetSpec
 
 TABLE, FUNNEL, STEPS = "Fate by rule", "Retention funnel", "funnel"
 MET = "URLs met"
-_RULES = 40  # rows of the table
+_RULES = 40  # rules of the table that dropped something, those that dropped most
 
 
 def write(spec: AssetSpec, own: Artefact, inputs: Inputs, report: Report) -> None:
@@ -56,6 +56,7 @@ def by_rule(ledger: pl.DataFrame) -> list[dict[str, Any]]:
         )
         .sort(["kept", "documents", "rule"], descending=[False, True, False])
     )
+    shown = pl.concat([rows.filter(~pl.col("kept")).head(_RULES), rows.filter("kept")])
     return [
         {
             "rule": row["rule"],
@@ -65,7 +66,7 @@ def by_rule(ledger: pl.DataFrame) -> list[dict[str, Any]]:
             "measured": _measured(row),
             "threshold": " or ".join(_number(value) for value in row["thresholds"][:4]),
         }
-        for row in rows.tail(_RULES).iter_rows(named=True)
+        for row in shown.iter_rows(named=True)
     ]
 
 

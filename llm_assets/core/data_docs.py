@@ -1,9 +1,10 @@
 """Data Docs: great_expectations' own page on what a suite asked and found, as a file that needs no network and runs nothing.
 
 The page lies beside the artefact (``account/expectations.html``), and ``<store>/data_docs/index.html`` lists those of all
-artefacts. As great_expectations renders it, a page loads scripts and styles from a dozen hosts, and writes values of the table
-into its HTML as they are: a crawled page could put a script there. So values are escaped and cut before rendering, everything
-that loads is taken out, a few styles are put in, and a content security policy forbids what might be left.
+artefacts, with their samples by rule. As great_expectations renders it, a page loads scripts and styles from a dozen hosts, and
+writes values of the table into its HTML as they are: a crawled page could put a script there. So values are escaped and cut
+before rendering, everything that loads is taken out, a few styles are put in, and a content security policy forbids what might
+be left.
 """
 
 import html
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from llm_assets.core.jsonio import read_json, write_atomic
 from llm_assets.core.manifest import ACCOUNT_FOLDER, GATES_FILE, MANIFEST_FILE
+from llm_assets.core.pages import EXPECTATIONS, INDEX, SAMPLES
+from llm_assets.core.suites import GX
 
 if TYPE_CHECKING:
     from llm_assets.core.expectations import Answer
 
-PAGE = "expectations.html"
-INDEX = "data_docs/index.html"
 _CHARACTERS = 100
+_TAIL_BYTES = 4_096
+_STARTED = re.compile(rb'"started_at": "([0-9T:+-]+)"')
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _LOADS = re.compile(
     r"<(script|style|footer|iframe|svg|object)\b.*?</\1>|<(?:link|img|script|base|embed)\b[^>]*>", re.DOTALL | re.IGNORECASE
@@ -42,7 +45,7 @@ def write(files: Path, asset: str, answers: Sequence["Answer"]) -> None:
     """Render the results of one suite into ``account/expectations.html`` below ``files``."""
     folder = files / ACCOUNT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / PAGE, render(asset, answers).encode("utf-8", "replace"))
+    write_atomic(folder / EXPECTATIONS, render(asset, answers).encode("utf-8", "replace"))
 
 
 def render(asset: str, answers: Sequence["Answer"]) -> str:
@@ -107,35 +110,50 @@ def _escaped(value: Any) -> Any:
 def write_index(store: Path) -> Path:
     """List every artefact that has a page, newest of a partition first; returns the path. A view: written again at will."""
     rows = []
-    for page in sorted(store.glob(f"*/*/*/{ACCOUNT_FOLDER}/{PAGE}")):
-        files = page.parents[1]
-        if not (files / MANIFEST_FILE).is_file():
-            continue
-        asset, partition, identity = files.relative_to(store).parts
-        current = sorted(pointer.suffix[1:] for pointer in files.parent.glob("CURRENT.*") if _names(pointer, identity))
-        started = str(read_json(files / MANIFEST_FILE).get("started_at", ""))
-        rows.append((asset, partition, started, identity, current, _failed(files), page.relative_to(store).as_posix()))
+    for files in {page.parents[1] for name in (EXPECTATIONS, SAMPLES) for page in store.glob(f"*/*/*/{ACCOUNT_FOLDER}/{name}")}:
+        if (files / MANIFEST_FILE).is_file():
+            rows.append(_row(store, files))
     rows.sort(key=lambda row: row[2], reverse=True)
     rows.sort(key=lambda row: row[:2])
-    cells = "".join(
-        f"<tr><td>{asset}</td><td>{partition}</td><td>{started}</td>"
-        f'<td><a href="../{html.escape(where)}">{identity}</a></td><td>{", ".join(current)}</td><td>{failed}</td></tr>'
-        for asset, partition, started, identity, current, failed, where in rows
-    )
-    head = "<tr><th>asset</th><th>partition</th><th>made</th><th>artefact</th><th>current in</th><th>expectations</th></tr>"
+    names = ("asset", "partition", "made", "artefact", "current in", "samples", "expectations", "")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     opened = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_head("Data Docs")}</head><body><h1>Data Docs</h1>'
     target = store / INDEX
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, f"{opened}<table>{head}{cells}</table></body></html>\n".encode())
+    write_atomic(target, f"{opened}<table><tr>{head}</tr>{cells}</table></body></html>\n".encode())
     return target
+
+
+def _row(store: Path, files: Path) -> tuple[str, ...]:
+    """The cells of one artefact, as HTML."""
+    asset, partition, identity = files.relative_to(store).parts
+    current = sorted(pointer.suffix[1:] for pointer in files.parent.glob("CURRENT.*") if _names(pointer, identity))
+    started = _started(files / MANIFEST_FILE)
+    samples, found = (_link(store, files, page, text) for page, text in ((SAMPLES, "samples"), (EXPECTATIONS, "Data Docs")))
+    told = (asset, partition, started, identity, ", ".join(current))
+    return (*map(html.escape, told), samples, found, _fates(files) if found else "")
+
+
+def _started(manifest: Path) -> str:
+    """When it was made, from the end of the manifest: the whole of one that lists a million images takes seconds to read."""
+    with open(manifest, "rb") as handle:
+        handle.seek(max(0, manifest.stat().st_size - _TAIL_BYTES))
+        found = _STARTED.findall(handle.read())
+    return str(found[-1].decode()) if found else ""
+
+
+def _link(store: Path, files: Path, page: str, text: str) -> str:
+    path = files / ACCOUNT_FOLDER / page
+    return f'<a href="../{html.escape(path.relative_to(store).as_posix())}">{text}</a>' if path.is_file() else ""
 
 
 def _names(pointer: Path, identity: str) -> bool:
     return pointer.read_text("utf-8").strip() == identity
 
 
-def _failed(files: Path) -> str:
+def _fates(files: Path) -> str:
     gates = read_json(files / GATES_FILE) if (files / GATES_FILE).is_file() else []
-    mine = [gate for gate in gates if gate["name"].startswith("gx_")]
+    mine = [gate for gate in gates if gate["name"].startswith(GX)]
     failed = [html.escape(gate["name"]) for gate in mine if not gate["passed"]]
     return f'<span class="no">{", ".join(failed)}</span>' if failed else f"{len(mine)} hold"

@@ -8,7 +8,7 @@ more than once.
 
 import threading
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import psutil
 
@@ -32,25 +32,54 @@ def _of(process: psutil.Process) -> int:
 
 
 class PeakMemory:
-    """A context manager; ``peak_bytes`` is the largest sum seen since it was entered."""
+    """A context manager; ``peak_bytes`` is the largest sum seen since it was entered.
+
+    However many are entered, one thread looks for them all: a look costs as much as it tells.
+    """
+
+    _lock = threading.Lock()
+    _entered: ClassVar[list["PeakMemory"]] = []
+    _thread: ClassVar[threading.Thread | None] = None
+    _changed = threading.Event()
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
         self.peak_bytes = 0
         self._interval_s = interval_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        with self._lock:
+            self._entered.append(self)
+            if PeakMemory._thread is None:
+                PeakMemory._thread = threading.Thread(target=_watch, name="peak-memory", daemon=True)
+                PeakMemory._thread.start()
+        self._changed.set()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._ended.set()
-        self._thread.join()
+        _look()
+        with self._lock:
+            self._entered.remove(self)
+            thread = None if self._entered else PeakMemory._thread
+        self._changed.set()
+        while thread is not None and thread.is_alive() and not self._entered:  # another may have been entered meanwhile
+            thread.join(0.05)
 
-    def _watch(self) -> None:
-        ended = False
-        while not ended:
-            self.peak_bytes = max(self.peak_bytes, used_bytes())
-            ended = self._ended.wait(self._interval_s)
-        self.peak_bytes = max(self.peak_bytes, used_bytes())
+
+def _look() -> float:
+    """Take down what is used now, for all that were entered before; returns how long to wait for the next look."""
+    with PeakMemory._lock:
+        entered = list(PeakMemory._entered)
+    seen = used_bytes()
+    for one in entered:
+        one.peak_bytes = max(one.peak_bytes, seen)
+    return min((one._interval_s for one in entered), default=0.0)
+
+
+def _watch() -> None:
+    while True:
+        PeakMemory._changed.clear()
+        with PeakMemory._lock:
+            if not PeakMemory._entered:
+                PeakMemory._thread = None
+                return
+        PeakMemory._changed.wait(_look())

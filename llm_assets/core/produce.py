@@ -137,7 +137,7 @@ def _judged(
             store.accept(artefact)
         if spec.tags.get("numbers_crawl"):
             store.number_crawl(artefact.partition)
-    if (artefact.files / ACCOUNT_FOLDER / data_docs.PAGE).is_file():
+    if (artefact.files / ACCOUNT_FOLDER).is_dir():
         data_docs.write_index(store.root)
     return outcome
 

@@ -19,8 +19,9 @@ import polars as pl
 
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.jsonio import write_atomic
+from llm_assets.core.pages import SAMPLES
 
-PAGE, LINES = "samples.html", "samples.jsonl"
+LINES = "samples.jsonl"
 EACH = 10  # dropped and kept documents of a rule
 CHARACTERS = 500
 _POOL = 100  # kept documents of which each rule shows ten
@@ -55,7 +56,7 @@ def write(folder: Path, title: str, ledger: pl.DataFrame, own: Artefact, inputs:
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomic(folder / LINES, lines.encode("utf-8", "replace"))
-    write_atomic(folder / PAGE, _page(title, rows).encode("utf-8", "replace"))
+    write_atomic(folder / SAMPLES, _page(title, rows).encode("utf-8", "replace"))
 
 
 def choose(ledger: pl.DataFrame) -> list[tuple[str, dict[str, Any]]]:

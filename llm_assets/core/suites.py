@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Arguments = Callable[[Any], dict[str, Any]]  # of the asset's recipe section
 
+GX = "gx_"  # how the name of a check begins that is an expectation
 _ID = "^[0-9a-f]{32}$"
 SCHEMA = "expect_table_columns_to_match_set"
 _TASKS = ["describe", "summarise", "topic", "translate"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from llm_assets.core.errors import StoreError
+from llm_assets.core.inbox import folder, is_being_written, is_whole
 from llm_assets.core.store import check_partition_key
 from llm_assets.defs import settings
 
@@ -43,22 +44,21 @@ JOBS = (foundations, data_refresh, vocabulary, train, evaluate, release, audit)
 
 
 def inbox() -> Path:
-    """The inbox: a folder per crawl, with its WARC files or documents, beside the store."""
-    return settings.store().root.parent / "inbox"
+    """The inbox: a folder per crawl, with its WARC files or documents."""
+    return folder(settings.recipe().raw_crawl.inbox, settings.store().root)
 
 
-def new_in_inbox(folder: Path, known: set[str]) -> tuple[list[str], list[str]]:
+def new_in_inbox(place: Path, known: set[str]) -> tuple[list[str], list[str]]:
     """Crawl folders that hold whole files and are not yet known, and sentences on those with a bad name."""
     found, refused = [], []
-    for path in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []:
+    for path in sorted(p for p in place.iterdir() if p.is_dir()) if place.is_dir() else []:
         try:
             check_partition_key(path.name)
         except StoreError as error:
             refused.append(str(error))
             continue
-        # Whoever copies files in renames them last: a name that ends in .part is still being written.
-        files = [file.name for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-        if path.name not in known and files and not any(name.endswith(".part") for name in files):
+        files = [file.relative_to(path) for file in path.rglob("*") if file.is_file()]
+        if path.name not in known and any(map(is_whole, files)) and not any(map(is_being_written, files)):
             found.append(path.name)
     return found, refused
 

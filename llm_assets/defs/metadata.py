@@ -10,8 +10,11 @@ from typing import Any
 
 import dagster as dg
 
+from llm_assets.core import pages
+from llm_assets.core.artefact import Artefact
 from llm_assets.core.produce import Outcome
 from llm_assets.core.report import Gate
+from llm_assets.core.suites import GX
 
 # A data URI above this makes the asset page slow (measured by the design: 200 kB is still smooth).
 MAX_PLOT_BYTES = 200_000
@@ -65,6 +68,7 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """All metadata of a materialisation: what a person wants first comes first."""
     report, manifest = outcome.report, outcome.manifest
     found: dict[str, Any] = {title: plot(outcome.artefact.files / path, title) for title, path in report.plots.items()}
+    found |= {name: dg.MetadataValue.url(address) for name, address in pages.addresses(outcome.artefact).items()}
     found |= {key: value(number) for key, number in report.counts.items()}
     if report.counts.get("documents_in"):
         found["share_kept"] = dg.MetadataValue.float(report.counts.get("kept", 0) / report.counts["documents_in"])
@@ -84,13 +88,15 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     return {key.replace(":", "_").replace(" ", "_"): item for key, item in found.items()}
 
 
-def check_result(asset: str, gate: Gate) -> dg.AssetCheckResult:
-    """A gate as a check result; one that can't block is a warning."""
+def check_result(artefact: Artefact, gate: Gate) -> dg.AssetCheckResult:
+    """A gate as a check result; one that can't block is a warning. An expectation links to the page on what it found."""
+    found = {key: value(item) for key, item in gate.metadata.items()}
+    page = pages.addresses(artefact).get("data_docs") if gate.name.startswith(GX) else None
     return dg.AssetCheckResult(
-        asset_key=asset,
+        asset_key=artefact.asset,
         check_name=gate.name,
         passed=bool(gate.passed),
         severity=dg.AssetCheckSeverity.ERROR if gate.blocking else dg.AssetCheckSeverity.WARN,
         description=gate.message or None,
-        metadata={key: value(item) for key, item in gate.metadata.items()},
+        metadata=found | ({"data_docs": dg.MetadataValue.url(page)} if page else {}),
     )

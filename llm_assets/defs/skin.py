@@ -126,7 +126,7 @@ def _said(error: BaseException) -> str:
 def _results(outcome: Outcome) -> Iterator[Any]:
     name = outcome.artefact.asset
     for gate in outcome.gates:
-        yield metadata.check_result(name, gate)
+        yield metadata.check_result(outcome.artefact, gate)
     if outcome.failed:
         refused = "; ".join(f"{gate.name}: {gate.message}" for gate in outcome.gates if gate.name in outcome.failed)
         raise dg.Failure(

@@ -77,6 +77,19 @@ def test_the_table_has_each_rule_with_what_was_measured(line):
     assert Report.load(own.files).tables == report.tables
 
 
+def test_of_very_many_rules_the_table_has_those_that_dropped_most_and_the_kept():
+    rows = [
+        ledger_row("c", "s", doc(n), url(n), Verdict(False, f"rule_{n % 60:02d}")) for n in range(60 * 60) if n % 60 <= n // 60
+    ]
+    ledger = ledger_frame([*rows, ledger_row("c", "s", doc(9_999), url(9_999), KEEP)])
+    counts = dict(ledger.group_by("rule").len().iter_rows())
+    table = account.by_rule(ledger)
+    assert len(table) == 41 and table[-1]["fate"] == "kept"
+    left_out = set(counts) - {row["rule"] for row in table}
+    assert max(counts[rule] for rule in left_out) <= min(row["documents"] for row in table[:-1])
+    assert [row["documents"] for row in table[:-1]] == sorted((row["documents"] for row in table[:-1]), reverse=True)
+
+
 def test_the_funnel_goes_on_from_the_stage_before_and_is_drawn(line):
     _, own, report = line
     assert report.metrics["funnel"] == [
@@ -160,6 +173,8 @@ def test_every_stage_of_the_data_line_follows_another():
         "deduped_shards": "cleaned_corpus",
         "tokenized_dataset": "deduped_shards",
         "training_mix": "tokenized_dataset",
+        "instruction_dataset": "deduped_shards",
+        "preference_dataset": "instruction_dataset",
         "image_dataset": "raw_crawl",
     }
     assert all("takes_what_was_kept" in all_specs()[name].checks for name in found)

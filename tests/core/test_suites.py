@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from llm_assets.core import data_docs, suites
+from llm_assets.core import data_docs, pages, suites
 from llm_assets.core.documents import CLEANED
 from llm_assets.core.recipe.corpus import CleanedCorpusConfig, DedupedShardsConfig
 from llm_assets.core.recipe.post_training import InstructionDatasetConfig, PreferenceDatasetConfig
@@ -177,7 +177,7 @@ def test_a_missing_column_fails_what_asks_for_it_alone(tmp_path):
 def test_the_page_tells_each_check_and_runs_and_loads_nothing(tmp_path):
     """A crawled value must not become part of the page, and the page must not need the network."""
     gates = judge("cleaned_corpus", tmp_path, first("doc_id", HOSTILE))
-    page = (tmp_path / "account" / data_docs.PAGE).read_text()
+    page = (tmp_path / "account" / pages.EXPECTATIONS).read_text()
     assert all(name in page for name in gates)
     assert "values must be unique" in page  # great_expectations' own words
     assert "&lt;script&gt;alert(1)" in page
@@ -194,11 +194,12 @@ def test_the_index_lists_the_artefacts_with_their_fate(tmp_path):
         files = tmp_path / "cleaned_corpus" / "c-1" / identity
         judge_into = files / "account"
         judge_into.mkdir(parents=True)
-        (judge_into / data_docs.PAGE).write_text("page")
+        (judge_into / pages.EXPECTATIONS).write_text("page")
         write_json(files / "manifest.json", {"started_at": f"2026-11-0{1 + passed}"})
         write_json(files / "gates.json", [{"name": "gx_schema", "passed": passed}, {"name": "other", "passed": False}])
     (tmp_path / "cleaned_corpus/c-1/CURRENT.demo").write_text("aaa\n")
     page = data_docs.write_index(tmp_path).read_text()
     assert page.index("aaa") < page.index("bbb")
-    assert '<a href="../cleaned_corpus/c-1/aaa/account/expectations.html">aaa</a></td><td>demo</td><td>1 hold' in page
+    link = '<a href="../cleaned_corpus/c-1/aaa/account/expectations.html">Data Docs</a>'
+    assert f"<td>aaa</td><td>demo</td><td></td><td>{link}</td><td>1 hold</td>" in page
     assert '<span class="no">gx_schema</span>' in page

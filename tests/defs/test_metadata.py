@@ -2,8 +2,13 @@
 
 import dagster as dg
 
-from llm_assets.core.report import Gate
+from llm_assets.core.artefact import Artefact
+from llm_assets.core.manifest import Manifest
+from llm_assets.core.produce import Outcome
+from llm_assets.core.report import Gate, Report
 from llm_assets.defs import metadata
+
+MANIFEST = Manifest(asset="cleaned_corpus", partition="c-1", identity="abc", digest="d", code_version="1")
 
 
 def test_numbers_keep_their_type_and_nan_becomes_text():
@@ -39,6 +44,24 @@ def test_tables_have_a_typed_schema():
     ]
 
 
-def test_a_gate_that_cannot_block_is_a_warning():
-    assert metadata.check_result("a", Gate("g", False, blocking=False)).severity == dg.AssetCheckSeverity.WARN
-    assert metadata.check_result("a", Gate("g", False)).severity == dg.AssetCheckSeverity.ERROR
+def test_a_gate_that_cannot_block_is_a_warning(tmp_path):
+    artefact = Artefact("a", "all", "0", tmp_path)
+    assert metadata.check_result(artefact, Gate("g", False, blocking=False)).severity == dg.AssetCheckSeverity.WARN
+    assert metadata.check_result(artefact, Gate("g", False)).severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_an_asset_links_to_its_data_docs_and_samples(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLM_ASSETS_DOCS_URL", "http://127.0.0.1:3999")
+    files = tmp_path / "cleaned_corpus" / "c-1" / "abc"
+    (files / "account").mkdir(parents=True)
+    outcome = Outcome(Artefact("cleaned_corpus", "c-1", "abc", files), Report(), [], MANIFEST, False)
+    assert "data_docs" not in metadata.of_outcome(outcome)
+    for page in ("expectations.html", "samples.html"):
+        (files / "account" / page).write_text("page")
+    found = metadata.of_outcome(outcome)
+    assert isinstance(found["data_docs"], dg.UrlMetadataValue)
+    assert found["data_docs"].url == "http://127.0.0.1:3999/cleaned_corpus/c-1/abc/account/expectations.html"
+    assert found["samples_by_rule"].url == "http://127.0.0.1:3999/cleaned_corpus/c-1/abc/account/samples.html"
+    check = metadata.check_result(outcome.artefact, Gate("gx_schema", True, metadata={"rows": 3}))
+    assert check.metadata["data_docs"].url == found["data_docs"].url and check.metadata["rows"].value == 3
+    assert "data_docs" not in metadata.check_result(outcome.artefact, Gate("counts_add_up", True)).metadata

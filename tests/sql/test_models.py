@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from llm_assets.core import documents, ledger
+from llm_assets.core.ledger import KEEP, Verdict, ledger_frame, ledger_row, write_ledger
 from llm_assets.core.manifest import Manifest
 from llm_assets.sql.lineage import column_lineage, origins
 from llm_assets.sql.project import Project
@@ -121,6 +122,22 @@ def test_the_funnel_notices_a_stage_that_was_not_rebuilt(project, tmp_path):
     gate = next(gate for gate in results["funnel"].tests if gate.name == "stages_join_up")
     assert not gate.passed and not gate.blocking
     assert gate.message.endswith(f"1 breaks it, such as `{FIRST}, deduped_shards, 5, 6`")
+
+
+def test_what_post_training_takes_is_counted_and_changes_no_fate(project, tmp_path):
+    house = Audited(tmp_path / "store")
+    rows = [
+        ledger_row(FIRST, "instruction_dataset", doc(1), url("kept"), KEEP),
+        ledger_row(FIRST, "instruction_dataset", doc(6), url("held"), Verdict(False, "no_question")),
+    ]
+    house.publish("instruction_dataset", "all", lambda files: write_ledger(files, ledger_frame(rows)))
+    tables, results = build_all(project, house.inputs().artefacts, tmp_path / "tables")
+    fates = {row["doc_id"]: row["fate"] for row in tables["document_fate"].iter_rows(named=True) if row["crawl"] == FIRST}
+    assert fates[doc(1)] == "in the mix" and fates[doc(6)] == "in the mix"
+    funnel = tables["funnel"].filter(pl.col("stage") == "instruction_dataset").row(0, named=True)
+    assert (funnel["crawl"], funnel["documents_in"], funnel["kept"], funnel["dropped"]) == (FIRST, 2, 1, 1)
+    assert "no_question" in tables["dropped_by_rule"]["rule"].to_list()
+    assert all(gate.passed for result in results.values() for gate in result.tests if gate.blocking)
 
 
 def test_dropped_by_rule_gives_values_and_an_example(tables):

@@ -90,6 +90,10 @@ class GopherRepetition(Section):
     max_duplicate_ngram_chars: list[float] = Field(
         [0.15, 0.14, 0.13, 0.12, 0.11, 0.10], min_length=6, max_length=6, description="For n = 5 to 10"
     )
+    single_ngrams: bool = Field(
+        False,
+        description="datatrove: true. The most frequent n-gram counts even if it occurs once, so texts of up to 25 words fail",
+    )
 
 
 class C4Rules(Section):
@@ -135,7 +139,7 @@ class ClassifierRules(Section):
     """A classifier of your own: one that ``llm-assets train-classifier`` wrote, or any fastText model file."""
 
     enabled: bool = False
-    path: str = execution("", description="Folder of a trained classifier, or a fastText .bin or .ftz file")
+    path: str = execution("", description="The .safetensors of a trained classifier, or a fastText .bin or .ftz file")
     sha256: str = Field("", pattern=_SHA256, description="SHA-256 of the model file; needed where a path is given")
     label: str = Field("", description="The label whose score (0 to 1) is held against the threshold")
     threshold: float = Field(0.5, ge=0, le=1)
@@ -155,8 +159,19 @@ class PersonalData(Section):
 
     enabled: bool = True
     kinds: list[PiiKind] = Field(_KINDS, description="key: API keys, tokens and private keys")
-    min_recall: float = Field(0.95, ge=0, le=1, description="Gate, for each kind, on the labelled lines of the stage")
-    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, for each kind, on the labelled lines of the stage")
+    min_recall: float = Field(
+        0.95, ge=0, le=1, description="Gate, for each kind, on the labelled lines that rules were fitted to"
+    )
+    min_precision: float = Field(0.95, ge=0, le=1, description="Gate, for each kind, on the same lines")
+    min_recall_held_out: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Gate, for each kind, on the lines that no rule was fitted to (phones without a country: .83)",
+    )
+    min_precision_held_out: float = Field(
+        0.85, ge=0, le=1, description="Gate, for each kind, on the same lines (cards: one number in ten has their checksum)"
+    )
 
 
 class CleanedCorpusConfig(Section):

@@ -8,6 +8,7 @@ from llm_assets.core.recipe.base import Section, execution
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig as CleanedCorpusConfig
 from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.core.recipe.expected import ExpectedSurvivors
+from llm_assets.core.recipe.images import ImageDatasetConfig as ImageDatasetConfig
 
 
 class ExtractedPagesConfig(Section):
@@ -137,21 +138,3 @@ class DedupedShardsConfig(Section):
             if len(reason.split()) < 2:
                 raise ValueError(f"{source} needs a reason in words, for whoever reads the manifest later")
         return overrides
-
-
-class ImageDatasetConfig(Section):
-    """Images: decode, orient, crop, rotate, without copies."""
-
-    honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
-        ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep an image out"
-    )
-    max_pixels: int = Field(50_000_000, ge=1, description="Larger images are dropped before a pixel is decoded")
-    min_side_pixels: int = Field(32, ge=1, description="The shorter side after cropping; below it are icons and counters")
-    max_side_pixels: int = Field(1024, ge=32, description="Larger images are scaled down to this longer side")
-    crop_borders: bool = Field(True, description="Cut off uniform borders")
-    border_tolerance: int = Field(12, ge=0, le=255, description="How far a border's pixels may be from the corner's, a channel")
-    rotations_degrees: list[Literal[0, 90, 180, 270]] = Field(
-        [0, 90], min_length=1, description="Variants stored of each image, clockwise; 0 is the upright one"
-    )
-    max_hash_distance: int = Field(2, ge=0, le=64, description="Images whose 64-bit difference hashes differ less are copies")
-    min_kept_share: float = Field(0.3, ge=0, le=1, description="Gate: share of images that must be kept")

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from llm_assets.core.errors import InputError
 from llm_assets.core.store import Store
-from llm_assets.stages.audit.lookup import Found, Judgement, current_inputs, look_up
+from llm_assets.stages.audit.lookup import POST_TRAINING, Found, Judgement, current_inputs, look_up
 from llm_assets.stages.audit.reading import Use
 
 _STEPS = 10  # steps shown of those that read a page
@@ -43,8 +44,7 @@ def rows_of(query: str, answer: Found | str) -> list[dict[str, Any]]:
         return [{"query": query, "crawl": "", "fate": _plain(answer)}]
     rows = []
     for judgements in captures(answer).values():
-        last = judgements[-1]
-        rows.append({"query": query, "crawl": last.crawl, "fate": fate(answer, judgements)})
+        rows.append({"query": query, "crawl": judgements[0].crawl, "fate": fate(answer, judgements)})
     return rows
 
 
@@ -57,7 +57,7 @@ def as_json(query: str, answer: Found | str) -> dict[str, Any]:
             "crawl": judgements[0].crawl,
             "doc_id": judgements[0].doc_id,
             "fate": fate(answer, judgements),
-            "related_url": answer.addresses.get(judgements[-1].related_doc or ""),
+            "related_url": answer.addresses.get(ending(judgements).related_doc or ""),
             "stages": [asdict(judgement) for judgement in judgements],
         }
         for judgements in captures(answer).values()
@@ -68,6 +68,7 @@ def as_json(query: str, answer: Found | str) -> dict[str, Any]:
         "fetched": answer.fetched,
         "tokens": [asdict(place) for place in answer.tokens],
         "models": [{**asdict(use), "read": use.read} for use in answer.uses],
+        "led_to": [as_json(target, known) for target, known in answer.led_to.items()],
     }
 
 
@@ -85,13 +86,25 @@ def tell(found: Found) -> str:
     lines = [_plain(url) for url in urls]
     for (crawl, _), judgements in captures(found).items():
         lines += ["", *_capture(found, crawl, judgements)]
-    return "\n".join([*lines, *_read_by(found)])
+    lines += _read_by(found) if found.documents or not found.led_to else []
+    for target, known in found.led_to.items():
+        told = f"{_plain(target)}\n  {_plain(known)}" if isinstance(known, str) else tell(known)
+        lines += ["", "It led to:", told]
+    return "\n".join(lines)
+
+
+def ending(judgements: list[Judgement]) -> Judgement:
+    """The judgement that ended the way of one document into the corpus: what later data are made of it is another matter."""
+    corpus = [judgement for judgement in judgements if judgement.stage not in POST_TRAINING]
+    return (corpus or judgements)[-1]
 
 
 def fate(found: Found, judgements: list[Judgement]) -> str:
     """The end of one capture's story, in one sentence. ``judgements``: those on one document, in stage order."""
-    last = judgements[-1]
+    last = ending(judgements)
     doc = last.doc_id or ""
+    if last.rule == "redirect" and last.detail:
+        return f"redirected{_numbers(last)} to {_plain(urljoin(last.url, last.detail))}"
     if not last.kept:
         verb = (
             "replaced by a newer capture" if last.rule == "superseded" else f"dropped at {last.stage} by the rule {last.rule}"

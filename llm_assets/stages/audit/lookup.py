@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from urllib.parse import urljoin
 
 import polars as pl
 
@@ -12,7 +13,7 @@ from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.documents import canonical_url
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import LEDGER, LEDGER_FILE
-from llm_assets.core.store import Store
+from llm_assets.core.store import UNPARTITIONED, Store
 from llm_assets.stages.audit.reading import MODELS, Reading, Use
 
 # in the order in which a document meets them
@@ -23,11 +24,17 @@ STAGES = (
     "deduped_shards",
     "tokenized_dataset",
     "training_mix",
+    "instruction_dataset",
+    "preference_dataset",
     "image_dataset",
 )
+POST_TRAINING = ("instruction_dataset", "preference_dataset")  # what is made of pages that the corpus holds, whatever is made
 INDEX_FILE, DOCUMENTS_FILE, SUPERSEDED_FILE = "index.parquet", "documents.parquet", "superseded.parquet"
 _DOC_ID = re.compile(r"[0-9a-f]{6,32}")
+_OWN_FILE = re.compile(r"https://[^/?#]+\.invalid/[^?#]+")  # an address that the importer of local files makes
 _NEAREST = 5
+_MOST_PARTS = 50  # documents of one file that are told at once
+_MOST_HOPS = 10  # redirects that are followed
 _ALIKE = 0.6  # difflib's own default for a close match
 _PIECES = 24  # of the query, that all known URLs are searched for
 _COMPARED = 1_000  # URLs that a query is compared with letter by letter: those that share most with it
@@ -70,6 +77,7 @@ class Found:
     same_content: dict[str, str] = field(default_factory=dict)  # doc_id of a revisit → the capture that holds the content
     replaced_by: dict[str, str] = field(default_factory=dict)  # doc_id → the newest capture of the same page
     addresses: dict[str, str] = field(default_factory=dict)  # doc_id of any related document → URL
+    led_to: dict[str, "Found | str"] = field(default_factory=dict)  # where redirects led → what is known of it, or why nothing
     tokens: list[Tokens] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
 
@@ -88,13 +96,16 @@ def current_inputs(store: Store) -> Inputs:
     return Inputs(found, store.root)
 
 
-def look_up(inputs: Inputs, query: str) -> Found:
+def look_up(inputs: Inputs, query: str, seen: frozenset[str] = frozenset()) -> Found:
     """Find a URL, or a doc_id (its first six digits or more are enough where they are unambiguous).
 
-    Raises ``InputError`` with the nearest URLs where no crawl met it.
+    Redirects are followed; ``seen``: the addresses that led here. Raises ``InputError`` with the nearest URLs where no crawl
+    met it.
     """
     query = query.strip()
-    ledgers = [artefact for stage in STAGES for artefact in inputs.many(stage)]
+    if _DOC_ID.fullmatch(query.lower()):
+        query = query.lower()
+    ledgers = [a for stage in STAGES for a in inputs.many(stage) if (a.files / LEDGER_FILE).is_file()]
     documents = _documents(inputs, ledgers, query)
     rows = [row for artefact in ledgers for row in _rows(rowindex.of_documents(artefact.files, LEDGER_FILE, documents))]
     urls = list(_spellings(query))
@@ -109,6 +120,7 @@ def look_up(inputs: Inputs, query: str) -> Found:
     _captures(inputs, found)
     related = {j.related_doc for j in judgements if j.related_doc} | {*found.replaced_by.values(), *found.same_content.values()}
     found.addresses.update(_addresses(inputs, related))
+    found.led_to.update(_led_to(inputs, judgements, seen | {query}))
     found.tokens.extend(_tokens(inputs, found.documents))
     found.uses.extend(Reading(inputs, found.documents).uses())
     return found
@@ -126,13 +138,13 @@ def _rows(ledger: pl.DataFrame) -> Iterator[Judgement]:
 def _has_addresses(inputs: Inputs, artefact: Artefact) -> bool:
     """Whether a ledger has to be asked by address: the crawl's, and any whose crawl is no longer there."""
     crawls = {crawl.partition for crawl in inputs.many("raw_crawl")}
-    return artefact.asset == "raw_crawl" or (artefact.partition not in crawls and artefact.asset != "training_mix")
+    return artefact.asset == "raw_crawl" or artefact.partition not in {*crawls, UNPARTITIONED}
 
 
-def _same(artefact: Artefact, table: str, column: str, urls: list[str]) -> pl.DataFrame:
+def _same(artefact: Artefact, table: str, column: str, urls: list[str], columns: list[str] | None = None) -> pl.DataFrame:
     """The rows whose address is one of these to the letter."""
-    found = [rowindex.of_address(artefact.files, table, column, url).filter(pl.col(column).is_in(urls)) for url in urls]
-    return pl.concat(found).unique(maintain_order=True)
+    found = [rowindex.of_address(artefact.files, table, column, url, columns) for url in urls]
+    return pl.concat(found).filter(pl.col(column).is_in(urls)).unique(maintain_order=True)
 
 
 def _spellings(query: str) -> Iterator[str]:
@@ -146,19 +158,47 @@ def _spellings(query: str) -> Iterator[str]:
 def _documents(inputs: Inputs, ledgers: list[Artefact], query: str) -> list[str]:
     """The captures that a query means."""
     if _DOC_ID.fullmatch(query):
-        crawls = inputs.many("raw_crawl")
-        ids = {doc for crawl in crawls for doc in rowindex.beginning_with(crawl.files, LEDGER_FILE, query)}
+        asked = [artefact for artefact in ledgers if _has_addresses(inputs, artefact)]
+        ids = {doc for artefact in asked for doc in rowindex.beginning_with(artefact.files, LEDGER_FILE, query)}
         if len(ids) > 1:
             raise InputError(f"{query} begins {len(ids)} document ids: {', '.join(sorted(ids)[:_NEAREST])} …; give more digits")
         return list(ids)
     urls = list(_spellings(query))
     found: set[str] = set()
     for artefact in inputs.many("raw_crawl"):
-        found.update(_same(artefact, INDEX_FILE, "canonical_url", urls)["doc_id"])
+        found.update(_same(artefact, INDEX_FILE, "canonical_url", urls, ["doc_id", "canonical_url"])["doc_id"])
     for artefact in ledgers:
         if _has_addresses(inputs, artefact):
             found.update(_same(artefact, LEDGER_FILE, "url", urls)["doc_id"].drop_nulls())
-    return sorted(found)
+    return sorted(found or _parts(inputs, query))
+
+
+def _parts(inputs: Inputs, query: str) -> list[str]:
+    """The documents of a file of one's own of which each row or part is one (``?row=``, ``?part=``)."""
+    if not _OWN_FILE.match(query):
+        return []
+    begins = pl.col("url").str.starts_with(f"{query}?")
+    ledgers = [pl.scan_parquet(artefact.file(LEDGER_FILE)).filter(begins) for artefact in inputs.many("raw_crawl")]
+    rows = pl.concat(ledgers).select("doc_id", "url").drop_nulls().unique().sort("url").collect()
+    if rows.height > _MOST_PARTS:
+        shown = ", ".join(rows["url"][:_NEAREST])
+        raise InputError(f"{query} gave {rows.height:,} documents; ask for one of them: {shown} …")
+    return rows["doc_id"].to_list()
+
+
+def _led_to(inputs: Inputs, judgements: list[Judgement], seen: frozenset[str]) -> Iterator[tuple[str, "Found | str"]]:
+    """(where a redirect led, what is known of that page). The ledger has what the server said, which may be relative."""
+    for judgement in judgements:
+        if judgement.rule != "redirect" or not judgement.detail:
+            continue
+        target = urljoin(judgement.url, judgement.detail)
+        if target in seen or len(seen) > _MOST_HOPS:
+            yield target, "told above" if target in seen else "too many redirects to follow"
+            continue
+        try:
+            yield target, look_up(inputs, target, seen | {target})
+        except InputError as error:
+            yield target, str(error)
 
 
 def _captures(inputs: Inputs, found: Found) -> None:

@@ -44,7 +44,7 @@ class Model:
     cache: tuple[Array, Array, Array]  # keys, sums, vectors counted
 
     def predict(self, data: Array, bounds: Array) -> tuple[Array, Array]:
-        """(label number, score) of each text; ``data`` and ``bounds`` as in ``filters.measures.utf8``."""
+        """(label number, score) of each text; ``data`` and ``bounds`` as of ``texts.utf8``."""
         found: tuple[Array, Array] = label_texts(
             data,
             bounds,
@@ -90,7 +90,9 @@ class _Reader:
         return found
 
     def text(self) -> bytes:
-        end = self.data.index(b"\0", self.at)
+        end = self.data.find(b"\0", self.at)
+        if end < 0:
+            raise InputError(f"{self.path} ends within a word; it is damaged: install its package again")
         found = self.data[self.at : end]
         self.at = end + 1
         return found

@@ -1,4 +1,7 @@
-"""The loop behind ``fasttext_file``: bytes → words → sums of n-gram vectors → a walk down the tree of labels."""
+"""The loop behind ``fasttext_file``: bytes → words → sums of n-gram vectors → a walk down the tree of labels.
+
+It keeps the interpreter's lock, unlike the other loops: the sums of words seen before are kept in arrays that all calls share.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,7 +13,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
+    compiled: _F = numba.njit(cache=True)(function)
     return compiled
 
 

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from llm_assets.stages.clean.texts import utf8
 Array = npt.NDArray[Any]
 FORMAT = "llm_assets linear classifier 1"
 _HELD_OUT = 5  # every fifth text, by hash, measures and does not train
+_FASTTEXT = "__label__"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,6 @@ class Linear:
         return hashlib.sha256(content).hexdigest()
 
 
-@cache
 def load(path: Path) -> Linear:
     """Read a saved classifier; ``InputError`` where the file is of another kind."""
     from safetensors import SafetensorError, safe_open
@@ -68,25 +67,36 @@ def load(path: Path) -> Linear:
 
 
 def read_labels(path: Path) -> pl.DataFrame:
-    """``text`` and ``label`` of a JSONL file, without repeated texts; ``InputError`` names the line that lacks one."""
+    """``text`` and ``label`` of a file, without repeated texts: JSONL, or lines as fastText has them (``__label__x text``).
+
+    ``InputError`` names the line that lacks one, or a text that has two labels.
+    """
     if not path.is_file():
-        raise InputError(f"{path} is no file; a JSONL file with text and label in each line is needed")
-    rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: no JSON ({error.msg})") from error
-        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) and row[key] for key in ("text", "label")):
-            raise InputError(f'{path}, line {number}: {{"text": …, "label": …}} is needed, both strings')
-        rows.append((row["text"], row["label"]))
+        raise InputError(f"{path} is no file; a file with a text and its label in each line is needed")
+    # Lines end at newlines only: the other ends that Unicode knows may stand within a JSON string.
+    lines = path.read_text("utf-8").split("\n")
+    rows = [_labelled(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     frame = pl.DataFrame(rows, schema={"text": pl.String, "label": pl.String}, orient="row")
     clashing = frame.group_by("text").agg(pl.col("label").n_unique()).filter(pl.col("label") > 1)
     if clashing.height:
         raise InputError(f"{path}: {clashing.height} texts have two labels, one of them {clashing['text'].min()!r:.80}")
     return frame.unique("text", maintain_order=True)
+
+
+def _labelled(line: str, where: str) -> tuple[str, str]:
+    """(text, label) of a line."""
+    if line.startswith(_FASTTEXT):
+        label, _, text = line.removeprefix(_FASTTEXT).partition(" ")
+        if not label or not text.strip() or _FASTTEXT in text:
+            raise InputError(f"{where}: one label and a text are needed, as in '{_FASTTEXT}good A fine page.'")
+        return text.strip(), label
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: neither JSON ({error.msg}) nor '{_FASTTEXT}x text'") from error
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) and row[key] for key in ("text", "label")):
+        raise InputError(f'{where}: {{"text": …, "label": …}} is needed, both strings')
+    return row["text"], row["label"]
 
 
 def train(
@@ -100,7 +110,7 @@ def train(
     labels = tuple(sorted(counts))
     if len(labels) < 2 or min(counts.values()) < 10:
         raise InputError(f"at least two labels with 10 distinct texts each are needed, there are {dict(counts)}")
-    frame = frame.with_columns(held=pl.Series([_held_out(text) for text in frame["text"]]))
+    frame = frame.with_columns(held=pl.Series([_held_out(text) for text in frame["text"]], dtype=pl.Boolean))
     known, held = frame.filter(~pl.col("held")), frame.filter("held")
     numbers = {label: number for number, label in enumerate(labels)}
     targets = np.array([numbers[label] for label in known["label"]], np.int64)
@@ -125,9 +135,7 @@ def train(
 
 
 def measure(model: Linear, held: pl.DataFrame) -> dict[str, Any]:
-    """Accuracy, and precision and recall of each label, on texts that did not train; empty where there are none."""
-    if not held.height:
-        return {"texts": 0}
+    """Accuracy, and precision and recall of each label, on texts that did not train; a share of nothing is 0."""
     chosen = [model.labels[number] for number in model.scores(held["text"]).argmax(axis=1)]
     return {
         "texts": held.height,
@@ -137,7 +145,11 @@ def measure(model: Linear, held: pl.DataFrame) -> dict[str, Any]:
 
 def _precision_recall(label: str, chosen: Sequence[str], true: Sequence[str]) -> dict[str, float]:
     hits = sum(a == b == label for a, b in zip(chosen, true, strict=True))
-    return {"precision": _ratio(hits, chosen.count(label)), "recall": _ratio(hits, true.count(label))}
+    return {
+        "texts": true.count(label),
+        "precision": _ratio(hits, chosen.count(label)),
+        "recall": _ratio(hits, true.count(label)),
+    }
 
 
 def _ratio(part: int, whole: int) -> float:

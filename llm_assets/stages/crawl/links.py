@@ -9,10 +9,10 @@ from html import unescape
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from llm_assets.core.documents import canonical_url
+from llm_assets.core.tags import attributes, without
 
 # No pattern may look at a byte more than a few times, whatever the page holds: none crosses a "<" or starts inside a word.
 _TAG = re.compile(rb"<(?:a|area|img|base|meta|link|iframe|frame)\s[^<>]{0,4000}>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""(?<![a-zA-Z:_-])([a-zA-Z:_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _LOC = re.compile(rb"<loc>\s*+(?:<!\[CDATA\[\s*+)?([^<\]\s]{1,2048})", re.IGNORECASE)
 _REFRESH = re.compile(r"url\s*=\s*['\"]?([^'\";]+)", re.IGNORECASE)
 _SAFE = "/%:@!$&'()*+,;=~-._?[]|"
@@ -20,36 +20,9 @@ MAX_URL = 2_048
 MAX_LINKS = 5_000  # a page
 
 
-def attributes(tag: bytes) -> dict[str, str]:
-    """The attributes of one tag, names in lower case; the first of a name counts."""
-    found: dict[str, str] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(tag.decode("utf-8", "replace")):
-        value = double or single or bare
-        found.setdefault(name.lower(), unescape(value) if "&" in value else value)
-    return found
-
-
-def _without(data: bytes, start: bytes, end: bytes) -> bytes:
-    """Cut what stands between two marks (ASCII case ignored); linear, whatever the page holds."""
-    lowered = data.lower()
-    at = lowered.find(start)
-    if at < 0:
-        return data
-    kept, last = [], 0
-    while at >= 0:
-        kept.append(data[last:at])
-        stop = lowered.find(end, at + len(start))
-        if stop < 0:
-            return b"".join(kept)
-        last = stop + len(end)
-        at = lowered.find(start, last)
-    kept.append(data[last:])
-    return b"".join(kept)
-
-
 def page_links(payload: bytes, url: str) -> list[tuple[str, str]]:
     """(URL, canonical URL) of every page and image that an HTML page refers to, in order, each once."""
-    data = _without(_without(payload, b"<!--", b"-->"), b"<script", b"</script")
+    data = without(without(payload, b"<!--", b"-->"), b"<script", b"</script")
     base = url
     found: dict[str, str] = {}
     for tag in _TAG.findall(data):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from llm_assets.core.recipe.crawl import RawCrawlConfig
-from llm_assets.stages.crawl.links import attributes
+from llm_assets.core.tags import attributes
 
 _META = re.compile(rb"<meta\b[^<>]{0,2000}>", re.IGNORECASE)
 _HEAD_BYTES = 262_144  # metas stand in the head; looking further costs more than it finds

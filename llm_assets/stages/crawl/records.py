@@ -9,6 +9,7 @@ import polars as pl
 
 from llm_assets.core.documents import RAW_INDEX
 from llm_assets.core.ledger import KEEP, LEDGER, Verdict, write_ledger
+from llm_assets.core.rowindex import GROUP_ROWS
 from llm_assets.stages.crawl.earlier import INDEX_FILE
 from llm_assets.stages.crawl.kinds import SourceKinds
 from llm_assets.stages.crawl.optout import OptOuts
@@ -101,7 +102,7 @@ class Books:
     def write(self, files: Path) -> dict[str, int]:
         """Write ``index.parquet`` (in the order of the records) and ``ledger.parquet``; return the ledger's counts."""
         index = pl.DataFrame(self.index, schema=RAW_INDEX, orient="row").sort("warc_file", "offset")
-        index.write_parquet(files / INDEX_FILE, compression="zstd")
+        index.write_parquet(files / INDEX_FILE, compression="zstd", row_group_size=GROUP_ROWS)
         return write_ledger(files, pl.DataFrame(self._ledger, schema=LEDGER, orient="row"))
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from llm_assets.core import embedded
+from llm_assets.core import embedded, inbox
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.identity import library_version
@@ -76,11 +76,7 @@ def _common_crawl(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress
 
 def crawl_folder(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> Path:
     """Where a crawl's own files are: what the recipe says, else the folder of that name in the inbox."""
-    named = config.local.folders.get(crawl)
-    if named:
-        return Path(named).expanduser()
-    inbox = Path(config.inbox).expanduser() if config.inbox else (inputs.store or Path()).parent / "inbox"
-    return inbox / crawl
+    return inbox.crawl_folder(config.local.folders, config.inbox, inputs.store or Path(), crawl)
 
 
 def crawl_files(inputs: Inputs, config: RawCrawlConfig, crawl: str) -> tuple[list[LocalFile], int]:

@@ -26,7 +26,7 @@ SPECS: tuple[AssetSpec, ...] = (
             Input("deduped_shards", "earlier", optional=True),
             Input("eval_suite"),
         ),
-        code_version="2",
+        code_version="3",
         code=("llm_assets.stages.dedup", "llm_assets.core.shards"),
         libraries=("polars", "tldextract"),
         partitioned=True,

@@ -22,19 +22,19 @@ Array = npt.NDArray[Any]
 class HashFunctions:
     """The functions behind a signature; equal for equal (bands, rows, seed)."""
 
-    multipliers: Array  # (bands × rows,) uint64, odd
-    offsets: Array  # (bands × rows,) uint64
+    multipliers: Array  # (bands × rows,) uint32, odd
+    offsets: Array  # (bands × rows,) uint32
     bands: int
 
     @classmethod
     def of(cls, config: DedupedShardsConfig) -> "HashFunctions":
         """Drawn from BLAKE2b(seed, number), so that they are the same with any version of any library."""
         drawn = [
-            np.frombuffer(hashlib.blake2b(f"{config.seed} {number}".encode(), digest_size=16).digest(), "<u8")
+            np.frombuffer(hashlib.blake2b(f"{config.seed} {number}".encode(), digest_size=8).digest(), "<u4")
             for number in range(config.bands * config.rows)
         ]
-        both = np.stack(drawn).astype(np.uint64)
-        return cls(both[:, 0] | np.uint64(1), both[:, 1].copy(), config.bands)
+        both = np.stack(drawn).astype(np.uint32)
+        return cls(both[:, 0] | np.uint32(1), both[:, 1].copy(), config.bands)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from llm_assets.stages.dedup import kernels
 
 Array = npt.NDArray[Any]
 FOLDER = "index"
-_FORMAT = 2
+_FORMAT = 3
 _ARRAYS = ("doc_ids", "urls", "url_rows", "exact", "shingles", "shingle_ends", "band_keys", "band_rows")
 _BLOCK = 1 << 14  # texts whose shingles are copied at a time
 
@@ -89,10 +89,7 @@ class IndexWriter:
         with open(self._folder / "shingles.npy", "wb") as file:
             _header(file, np.uint32, (int(lengths.sum()),))
             for first in range(0, starts.size, _BLOCK):
-                piece, sizes = starts[first : first + _BLOCK], lengths[first : first + _BLOCK]
-                stops = np.cumsum(sizes)
-                place = np.arange(int(sizes.sum())) + np.repeat(piece - (stops - sizes), sizes)
-                shingles[place].tofile(file)
+                kernels.gathered(shingles, starts[first : first + _BLOCK], ends[first : first + _BLOCK]).tofile(file)
                 let_go()
 
     def bands(self, keys: Iterable[Array], rows: Array, bands: int) -> None:

@@ -174,31 +174,45 @@ def distinct(ordered: Array, texts: int) -> tuple[Array, Array]:
 
 
 @compiled
+def _lowest(shingles: Array, multiplier: Any, offset: Any) -> Any:
+    """The least h(x) = a·x + b mod 2^32 over the shingles of one text: a loop that becomes vector instructions."""
+    lowest = np.uint32(0xFFFFFFFF)
+    for place in range(shingles.size):
+        lowest = min(np.uint32(np.uint32(multiplier * shingles[place]) + offset), lowest)
+    return lowest
+
+
+@compiled
 def band_keys(shingles: Array, ends: Array, multipliers: Array, offsets: Array, bands: int) -> Array:
     """MinHash signatures (Broder 1997), folded to a 64-bit key a band: uint64 (n, bands).
 
-    ``multipliers``, ``offsets``: (bands × rows,) uint64, the hash functions h(x) = (a·x + b) >> 32 of a 32-bit shingle
-    (multiply-add-shift, Dietzfelbinger 1996). The band's number is part of its key.
+    ``multipliers`` (odd), ``offsets``: (bands × rows,) uint32. Each h is a permutation of the 32-bit numbers; shingles are
+    mixed hashes already, so their order under it is as good as random. The band's number is part of its key.
     """
-    count = multipliers.size
-    rows = count // bands
+    rows = multipliers.size // bands
     keys = np.empty((ends.size, bands), np.uint64)
-    signature = np.empty(count, np.uint64)
     start = 0
     for text in range(ends.size):
-        signature[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
-        for place in range(start, ends[text]):
-            shingle = np.uint64(shingles[place])
-            for index in range(count):
-                value = (multipliers[index] * shingle + offsets[index]) >> np.uint64(32)
-                signature[index] = min(signature[index], value)
+        own = shingles[start : ends[text]]
         for band in range(bands):
             key = np.uint64(band + 1)
-            for row in range(rows):
-                key = mix(key ^ signature[band * rows + row]) + np.uint64(0x9E3779B97F4A7C15)
+            for index in range(band * rows, band * rows + rows):
+                key = mix(key ^ np.uint64(_lowest(own, multipliers[index], offsets[index]))) + np.uint64(0x9E3779B97F4A7C15)
             keys[text, band] = key
         start = ends[text]
     return keys
+
+
+@compiled
+def gathered(values: Array, starts: Array, ends: Array) -> Array:
+    """The pieces ``starts[i]``:``ends[i]`` of an array one after another."""
+    found = np.empty((ends - starts).sum(), values.dtype)
+    filled = 0
+    for piece in range(starts.size):
+        size = ends[piece] - starts[piece]
+        found[filled : filled + size] = values[starts[piece] : ends[piece]]
+        filled += size
+    return found
 
 
 @compiled

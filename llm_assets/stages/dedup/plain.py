@@ -1,9 +1,10 @@
 """Texts in the one spelling in which they are compared: NFKC, lower case, runs of white space as one space; fast for the
 usual text.
 
-NFKC is the slow part and changes few texts, so a text is asked first whether it can change at all: no character that has
-another NFKC form, that combines, or that may compose with the one before it (the quick check of Unicode Standard Annex 15,
-section 9). What is not known to be stable goes through the full normalisation.
+NFKC is the slow part and changes few texts. So a table says of each character whether it is the same in NFKC whatever stands
+around it (it has no other form, does not combine, cannot compose with the one before it: the quick check of Unicode Standard
+Annex 15, section 9) and what it is in lower case; one pass over the bytes does the rest. A text with any other
+character goes through the full normalisation.
 """
 
 import unicodedata
@@ -33,14 +34,31 @@ def encoded(texts: pl.Series) -> tuple[Array, Array]:
 
 def normalised(texts: pl.Series) -> tuple[Array, Array]:
     """``encoded(normalise(texts))``, several times as fast."""
-    doubtful = pl.Series(plain_kernels.may_change(*encoded(texts), stable()), dtype=pl.Boolean)
-    if doubtful.any():
-        places = doubtful.arg_true()
-        texts = texts.scatter(places, texts.gather(places).str.normalize("NFKC"))
-    return plain_kernels.fold(*encoded(texts.str.to_lowercase()))
+    data, ends, known = plain_kernels.spell(*encoded(texts), lower())
+    if known.all():
+        return data, ends
+    others = texts.filter(pl.Series(~known)).str.normalize("NFKC").str.to_lowercase()
+    found: tuple[Array, Array] = plain_kernels.woven(known, data, ends, *plain_kernels.fold(*encoded(others)))
+    return found
 
 
 @cache
+def lower() -> Array:
+    """By code point: its lower case, 32 for white space, -1 where that isn't one known character: (0x3000,) int32.
+
+    Left out: what NFKC may change, what gets longer, and the Greek capital sigma, whose lower case depends on its place.
+    """
+    characters = pl.Series([chr(point) for point in range(_TABLE)])
+    small = characters.str.to_lowercase()
+    spaces = characters.str.contains(r"^\s$")
+    longer = (small.str.len_chars() != 1) | (small.str.len_bytes() > characters.str.len_bytes())
+    points = np.array([ord(char[0]) for char in small.to_list()], np.int32)
+    points[spaces.to_numpy()] = 0x20
+    points[~stable() | longer.to_numpy()] = -1
+    points[0x03A3] = -1
+    return points
+
+
 def stable() -> Array:
     """By code point: whether it is the same in NFKC whatever stands around it: (0x3000,) bool."""
     composing = {

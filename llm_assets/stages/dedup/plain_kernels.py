@@ -1,4 +1,4 @@
-"""Compiled loops over the bytes of texts, for ``plain``: which texts NFKC may change, and white space folded."""
+"""Compiled loops over the bytes of texts, for ``plain``: known characters spelled at once, and white space folded."""
 
 from typing import Any
 
@@ -11,29 +11,89 @@ Array = npt.NDArray[Any]
 
 
 @compiled
-def may_change(data: Array, ends: Array, stable: Array) -> Array:
-    """Whether a text holds a character that is not known to be stable: (n,) bool. ``stable``: by code point, from 0 on."""
-    found = np.zeros(ends.size, np.bool_)
-    position = 0
+def spell(data: Array, ends: Array, lower: Array) -> tuple[Array, Array, Array]:
+    """Lower case, runs of white space as one space, none at either end: for texts of which every character is known.
+
+    ``lower``: by code point from 0 on, int32: its lower case (32 for white space), or -1 for one that isn't known. Returns the
+    bytes, where each text ends (n,) int64, and which texts are known (n,) bool; the others have no bytes.
+    """
+    found = np.empty(data.size, np.uint8)
+    stops, known = np.empty(ends.size, np.int64), np.ones(ends.size, np.bool_)
+    filled = position = begin = 0
     for text in range(ends.size):
-        while position < ends[text]:
+        end = ends[text]
+        pending = False
+        while position < end:
             first = np.int64(data[position])
-            if first < 0x80:
+            if first < 0x80:  # most bytes
                 position += 1
+                small = lower[first]
+                if small == 0x20:
+                    pending = True
+                    continue
+                if pending:
+                    found[filled] = 0x20
+                    filled += filled > begin
+                    pending = False
+                found[filled] = small
+                filled += 1
                 continue
             size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
             point = first & (0xFF >> (size + 1))
             for offset in range(1, size):
                 point = (point << 6) | (np.int64(data[position + offset]) & 0x3F)
+            if point < lower.size:
+                point = np.int64(lower[point])
+            # above the table: kana (without the marks that combine) and unified ideographs
+            elif not (0x3041 <= point <= 0x3096 or 0x30A1 <= point <= 0x30FA or 0x4E00 <= point < 0x9FD6):
+                point = np.int64(-1)
             position += size
-            if point < stable.size:
-                known = stable[point]
-            else:  # kana (without the marks that combine) and unified ideographs
-                known = 0x3041 <= point <= 0x3096 or 0x30A1 <= point <= 0x30FA or 0x4E00 <= point < 0x9FD6
-            if not known:
-                found[text] = True
-                position = ends[text]
-    return found
+            if point == 0x20:
+                pending = True
+                continue
+            if point < 0:
+                known[text] = False
+                filled = begin
+                position = end
+                break
+            if pending and filled > begin:
+                found[filled] = 0x20
+                filled += 1
+            pending = False
+            if point < 0x80:
+                found[filled] = point
+                filled += 1
+            elif point < 0x800:
+                found[filled] = 0xC0 | (point >> 6)
+                found[filled + 1] = 0x80 | (point & 0x3F)
+                filled += 2
+            else:
+                found[filled] = 0xE0 | (point >> 12)
+                found[filled + 1] = 0x80 | ((point >> 6) & 0x3F)
+                found[filled + 2] = 0x80 | (point & 0x3F)
+                filled += 3
+        stops[text] = begin = filled
+    return found[:filled].copy(), stops, known
+
+
+@compiled
+def woven(known: Array, data: Array, ends: Array, others: Array, other_ends: Array) -> tuple[Array, Array]:
+    """Texts in their order again: those that are ``known`` (n,) from ``data`` (``ends``: (n,)), the rest from ``others``."""
+    found = np.empty(data.size + others.size, np.uint8)
+    stops = np.empty(known.size, np.int64)
+    filled = start = other_start = other = 0
+    for text in range(known.size):
+        if known[text]:
+            piece = data[start : ends[text]]
+        else:
+            piece = others[other_start : other_ends[other]]
+            other_start = other_ends[other]
+            other += 1
+        start = ends[text]
+        found[filled : filled + piece.size] = piece
+        filled += piece.size
+        stops[text] = filled
+    return found, stops
 
 
 @compiled

@@ -5,6 +5,8 @@ for among those that stay. What is written: survivors, the index of them, the le
 much of each source went.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -48,10 +50,12 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     repeated = None
     if config.repeated_lines.action != "keep":
         repeated = lines.find(shards, texts, kept, older, config.repeated_lines, out.private)
-    _write_index(out.files, texts, kept, repeated, config)
+    with ThreadPoolExecutor(1) as beside:  # the index is sorted while shards are compressed
+        index = beside.submit(_write_index, out.files, texts, kept, repeated, config)
+        changed, sources = _write_shards(shards, texts, kept, repeated, config, out.files)
+        index.result()
     replaced = superseded(texts, kept, older, out.partition)
     replaced.write_parquet(out.files / "superseded.parquet", compression="zstd")
-    changed, sources = _write_shards(shards, texts, kept, repeated, config, out.files)
     ledger = _ledger(sources, texts, verdicts, replaced, changed, older, suite, config, out.partition)
     counts = write_ledger(out.files, ledger)
     shares = removal.count(pl.concat([sources, fates(ledger, out.partition).drop("doc_id")], how="horizontal"))
@@ -94,18 +98,24 @@ def _write_shards(
         stale.unlink()
     ranks = np.full(texts.size, -1, np.int64)
     ranks[texts.row[kept]] = kept
-    changed, sources = [pl.DataFrame(schema=lines.SCHEMA)], [_sources(pl.DataFrame(schema=CLEANED))]
-    start = 0
-    for number, shard in enumerate(shards):
-        frame = pl.read_parquet(shard).select(CLEANED.names()).cast(CLEANED)
-        sources.append(_sources(frame))
-        mine = ranks[start : start + frame.height]
-        start += frame.height
+    heights = [pl.scan_parquet(shard).select(pl.len()).collect().item() for shard in shards]
+    starts = np.cumsum([0, *heights])
+
+    def one(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        frame = pl.read_parquet(shards[number]).select(CLEANED.names()).cast(CLEANED)
+        mine = ranks[starts[number] : starts[number + 1]]
         survivors = frame.filter(pl.Series(mine >= 0, dtype=pl.Boolean))
+        rows = pl.DataFrame(schema=lines.SCHEMA)
         if repeated is not None:
             survivors, rows = lines.edit(survivors, mine[mine >= 0], repeated, config.repeated_lines)
-            changed.append(rows)
         write_shard(folder / shard_name(number), survivors, CLEANED)
+        return rows, _sources(frame)
+
+    threads = 1 if repeated is not None else config.threads or os.cpu_count() or 1  # excerpts are those of the first page
+    with ThreadPoolExecutor(threads) as pool:
+        made = list(pool.map(one, range(len(shards))))
+    changed = [pl.DataFrame(schema=lines.SCHEMA), *(rows for rows, _ in made)]
+    sources = [_sources(pl.DataFrame(schema=CLEANED)), *(found for _, found in made)]
     if not shards:
         write_shard(folder / shard_name(0), pl.DataFrame(schema=CLEANED), CLEANED)
     table = pl.concat(changed)

@@ -38,7 +38,9 @@ MIN_SHARE = 0.1
 STOCK_CHARS, STOCK_TIMES = 80, 3
 STOCK_PHRASES = re.compile(
     r"(?:posted|published|last (?:updated|modified|edited|changed)|updated|written by|by [A-Z]|back to top|advertisement|"
-    r"sponsored|ad: |source: |photo: |share this|read more|tags?: |filed under|categor(?:y|ies): |"
+    r"sponsored|ad: |source: |photo: |share this|read more|tags?: |filed under|categor(?:y|ies): |see also: |"
+    r"related (?:articles|posts|stories|topics|links|reading)|articles (?:connexes|liés)|artículos relacionados|"
+    r"ähnliche artikel|"
     r"veröffentlicht|zuletzt|anzeige|werbung|publié|publicité|mis à jour|publicado|publicidad|pubblicato|pubblicità|"
     r"geplaatst|реклама|опубликовано|広告|广告|廣告|광고)(?!\w)",
     re.IGNORECASE,

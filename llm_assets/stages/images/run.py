@@ -1,187 +1,228 @@
 """``image_dataset``: reads the image records of one crawl, writes PNGs, ``images.parquet``, a contact sheet and the ledger.
 
-Each kept image is stored once for each rotation that the recipe asks for (0 degrees is the upright one).
+Three steps: every image that may be kept is decoded and shaped (files of equal bytes once, in processes that may die); copies
+are told apart in an order that does not depend on the crawl's; what is left is stored once for each rotation that the recipe
+asks for.
 """
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 from PIL import Image
 
-from llm_assets.core import expectations
-from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
-from llm_assets.core.ledger import KEEP, Verdict, ledger_frame, ledger_row, write_ledger
+from llm_assets.core.ledger import Verdict, ledger_frame, ledger_row, write_ledger
 from llm_assets.core.progress import Progress
-from llm_assets.core.recipe.corpus import ImageDatasetConfig
-from llm_assets.core.report import Gate, Report
-from llm_assets.core.warcs import read_payloads
-from llm_assets.stages.images.captions import captions
-from llm_assets.stages.images.process import contact_sheet, decode, difference_hash, fit, png
+from llm_assets.core.recipe.images import ImageDatasetConfig
+from llm_assets.core.report import Report
+from llm_assets.stages.images.captions import KINDS, Captions
+from llm_assets.stages.images.copies import Candidate, choose, order_of, thumb_of
+from llm_assets.stages.images.decoders import Decoders
+from llm_assets.stages.images.records import encoding_of, payload_of
+from llm_assets.stages.images.shape import TURNS, png
+from llm_assets.stages.images.sheet import MOST, write_sheet
 
+TABLE, FOLDER, SHEET = "images.parquet", "images", "contact_sheet.png"
 IMAGES = pl.Schema(
     {
         "doc_id": pl.String,
         "url": pl.String,
-        "page_url": pl.String,  # the first page that shows it; empty where none with an alt text does
+        "page_url": pl.String,  # a page that says the caption; empty where none does
         "caption": pl.String,
+        "caption_kind": pl.String,  # alt | figcaption | title; empty where there is none
         "sha256": pl.String,  # of the PNG, which is images/<sha256>.png
         "rotation_degrees": pl.Int16,  # clockwise, of this variant
         "width": pl.Int32,
         "height": pl.Int32,
+        "source_format": pl.String,
+        "source_width": pl.Int32,
+        "source_height": pl.Int32,
+        "frames": pl.Int32,  # of the file; the first is what is stored
         "oriented": pl.Boolean,  # EXIF said it was to be turned
-        "cropped": pl.Boolean,  # a uniform border was cut off
+        "cropped": pl.Boolean,  # a border was cut off, or the middle cut out
+        "transparent": pl.Boolean,
+        "profile": pl.String,  # ICC: none | converted | unusable
+        "copies": pl.Int32,  # other images of the crawl that were dropped as copies of it
         "dhash": pl.String,  # 64 bits as hex, of the upright variant
     }
 )
-_TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
-_SHEET = 40  # thumbnails on the contact sheet
+_BATCH = 1_024  # images handed to the threads at a time
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class _Seen:
-    """Images kept so far: exact digests, and difference hashes within a Hamming distance."""
+@dataclass(frozen=True)
+class Made:
+    """An image that may be kept: where its upright pixels lie, and what is known of it. ``members``: rows of equal bytes."""
 
-    def __init__(self, max_distance: int) -> None:
-        self._max = max_distance
-        self._hashes: list[tuple[int, str]] = []
-
-    def twin(self, dhash: int) -> tuple[str, int] | None:
-        """The doc_id and distance of the nearest kept image, if it is near enough."""
-        near = min(((dhash ^ other).bit_count(), doc) for other, doc in self._hashes) if self._hashes else None
-        return (near[1], near[0]) if near is not None and near[0] <= self._max else None
-
-    def add(self, dhash: int, doc_id: str) -> None:
-        """Remember a kept image."""
-        self._hashes.append((dhash, doc_id))
+    row: Mapping[str, Any]
+    members: Sequence[Mapping[str, Any]]
+    upright: Path
+    facts: dict[str, Any]
+    candidate: Candidate
+    verdict: Verdict
 
 
 def run(inputs: Inputs, out: WorkDir, config: ImageDatasetConfig, progress: Progress) -> Report:
     """The stage's entry: see the module."""
     raw = inputs.one("raw_crawl")
     index = pl.read_parquet(raw.file("index.parquet")).filter(pl.col("record_type") == "response").sort("warc_file", "offset")
-    records = index.filter(pl.col("kind") == "image")
-    texts = captions(raw.files, index.filter(pl.col("kind") == "page").iter_rows(named=True)) if records.height else {}
-    (out.files / "images").mkdir(exist_ok=True)
-    seen, rows, ledger = _Seen(config.max_hash_distance), list[dict[str, Any]](), list[dict[str, Any]]()
-    thumbs: list[Image.Image] = []
-    for number, row in enumerate(records.iter_rows(named=True), 1):
-        verdict, variants, thumb = _one(raw.files, row, config, seen, texts, out.files / "images")
-        ledger.append(ledger_row(out.partition, "image_dataset", row["doc_id"], row["url"], verdict))
-        rows += variants
-        thumbs += [thumb] if thumb is not None and len(thumbs) < _SHEET else []
-        progress.update(number, records.height, "images")
-    pl.DataFrame(rows, schema=IMAGES, orient="row").write_parquet(out.files / "images.parquet", compression="zstd")
-    contact_sheet(thumbs).save(out.files / "contact_sheet.png", optimize=True)
+    records = list(index.filter(pl.col("kind") == "image").iter_rows(named=True))
+    (out.files / FOLDER).mkdir(exist_ok=True)
+    (out.private / FOLDER).mkdir(exist_ok=True)
+    with ThreadPoolExecutor(config.workers or len(os.sched_getaffinity(0))) as pool:
+        texts, unreadable = _captions(raw, index, records, config.max_caption_chars)
+        verdicts, made = _decoded(raw, records, config, out, progress)
+        chosen = _chosen(made, verdicts, config)
+        rows = _stored(chosen, texts, config, out.files / FOLDER, pool)
+    ledger = [ledger_row(out.partition, "image_dataset", r["doc_id"], r["url"], verdicts[r["doc_id"]]) for r in records]
     counts = write_ledger(out.files, ledger_frame(ledger))
-    upright = [row for row in rows if row["rotation_degrees"] == 0]
-    return Report(
-        counts={**counts, "files": len(rows)},
-        metrics={
-            "oriented": sum(row["oriented"] for row in upright),
-            "cropped": sum(row["cropped"] for row in upright),
-            "captioned": sum(bool(row["caption"]) for row in upright),
-        },
-        plots={"contact sheet": "contact_sheet.png"} if thumbs else {},
-        samples={"caption": upright[0]["caption"]} if upright else {},
-    )
+    table = pl.DataFrame(rows, schema=IMAGES, orient="row").sort("url", "doc_id", "rotation_degrees")
+    table.write_parquet(out.files / TABLE, compression="zstd")
+    shown = sorted({row["sha256"] for row in rows if row["rotation_degrees"] == config.rotations_degrees[0]})[:MOST]
+    write_sheet(out.files / SHEET, [out.files / FOLDER / f"{sha256}.png" for sha256 in shown])
+    return _report(table, counts, texts, unreadable)
 
 
-def _one(
-    files: Path,
-    row: Mapping[str, Any],
+def _captions(raw: Artefact, index: pl.DataFrame, records: Sequence[Mapping[str, Any]], max_chars: int) -> tuple[Captions, int]:
+    """What the crawl's pages say of its images, and how many pages could not be read."""
+    texts, unreadable = Captions({row["canonical_url"] for row in records}, max_chars), 0
+    for row in index.filter(pl.col("kind") == "page").iter_rows(named=True) if records else ():
+        try:
+            headers, body = payload_of(raw.files, row)
+        except InputError:  # the page's own line in the ledger of extracted_pages says what is wrong with it
+            unreadable += 1
+            continue
+        if b"<img" in body or b"<IMG" in body:
+            texts.read(body, encoding_of(headers, body), row["url"])
+    return texts, unreadable
+
+
+def _decoded(
+    raw: Artefact,
+    records: Sequence[Mapping[str, Any]],
     config: ImageDatasetConfig,
-    seen: _Seen,
-    texts: Mapping[str, tuple[str, str]],
-    folder: Path,
-) -> tuple[Verdict, list[dict[str, Any]], Image.Image | None]:
-    refused = _optout(row, config)
-    if refused is not None:
-        return refused, [], None
-    try:
-        (_, _, body) = next(read_payloads(files, [row]))
-    except InputError as error:
-        return Verdict(False, "unreadable_record", detail=str(error)[:100]), [], None
-    picture, verdict = decode(body, config)
-    if picture is None:
-        return verdict, [], None
-    image = fit(picture.image, config.max_side_pixels)
-    dhash = difference_hash(image)
-    twin = seen.twin(dhash)
-    if twin is not None:
-        return Verdict(False, "duplicate_image", twin[1], config.max_hash_distance, related_doc=twin[0]), [], None
-    seen.add(dhash, row["doc_id"])
-    caption, page = texts.get(row["canonical_url"], ("", ""))
-    variants = []
-    for degrees in config.rotations_degrees:
-        turned = image.transpose(_TURNS[degrees]) if degrees else image
-        data = png(turned)
-        sha256 = hashlib.sha256(data).hexdigest()
-        (folder / f"{sha256}.png").write_bytes(data)
-        variants.append(
-            {
-                "doc_id": row["doc_id"],
-                "url": row["url"],
-                "page_url": page,
-                "caption": caption,
-                "sha256": sha256,
-                "rotation_degrees": degrees,
-                "width": turned.width,
-                "height": turned.height,
-                "oriented": picture.oriented,
-                "cropped": picture.cropped,
-                "dhash": f"{dhash:016x}",
-            }
-        )
-    return KEEP, variants, image
+    out: WorkDir,
+    progress: Progress,
+) -> tuple[dict[str, Verdict], list[Made]]:
+    """Verdicts by doc_id on all but those images that may be kept, and those."""
+    verdicts = {row["doc_id"]: refused for row in records if (refused := _refused(row, config)) is not None}
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in sorted(records, key=lambda row: (row["canonical_url"], row["doc_id"])):
+        if row["doc_id"] not in verdicts:
+            groups.setdefault(row["payload_digest"], []).append(row)
+
+    firsts = {members[0]["doc_id"]: members for members in groups.values()}
+    made, done = list[Made](), len(verdicts)
+    decoders = Decoders(raw.files, out.private / FOLDER, config)
+    for row, answer in decoders.answers([members[0] for members in firsts.values()]):
+        members, verdict = firsts[row["doc_id"]], Verdict(**answer["verdict"])
+        if verdict.kept:
+            made.append(_made(members, answer, verdict, out.private / FOLDER))
+        else:
+            verdicts |= {member["doc_id"]: verdict for member in members}
+        done += len(members)
+        progress.update(done, len(records), "images")
+    return verdicts, made
 
 
-def _optout(row: Mapping[str, Any], config: ImageDatasetConfig) -> Verdict | None:
+def _refused(row: Mapping[str, Any], config: ImageDatasetConfig) -> Verdict | None:
     for signal in config.honour_optouts:
         if row.get(f"optout_{signal}"):
             return Verdict(False, f"optout_{signal}")
-    if row["truncated"]:
-        return Verdict(False, "truncated")
-    return None
+    return Verdict(False, "truncated") if row["truncated"] else None
 
 
-def gates(inputs: Inputs, files: Path, config: ImageDatasetConfig, report: Report) -> list[Gate]:
-    """Every file decodes to the size on record, enough was kept, the table is sound."""
-    frame = pl.read_parquet(files / "images.parquet")
-    bad = []
-    for row in frame.iter_rows(named=True):
-        path = files / "images" / f"{row['sha256']}.png"
-        try:
-            data = path.read_bytes()
-            with Image.open(path) as image:
-                image.load()
-                if image.size != (row["width"], row["height"]) or hashlib.sha256(data).hexdigest() != row["sha256"]:
-                    bad.append(row["sha256"])
-        except OSError:
-            bad.append(row["sha256"])
-    seen, kept = report.counts["documents_in"], report.counts["kept"]
-    share = kept / seen if seen else 1.0
-    return [
-        Gate("images_decode", not bad, f"{len(bad)} of {frame.height} files do not decode as recorded", {"bad": bad[:5]}),
-        Gate(
-            "enough_kept",
-            share >= config.min_kept_share,
-            f"{kept} of {seen} images kept, at least {config.min_kept_share:.0%} expected; look at the ledger's rules",
-            {"share_kept": share},
-        ),
-        expectations.check(
-            "images_table",
-            frame.select("doc_id", "sha256", "rotation_degrees", "width", "height"),
-            [
-                ("expect_column_values_to_not_be_null", {"column": "doc_id"}),
-                ("expect_column_values_to_match_regex", {"column": "sha256", "regex": "^[0-9a-f]{64}$"}),
-                ("expect_column_values_to_be_in_set", {"column": "rotation_degrees", "value_set": config.rotations_degrees}),
-                ("expect_column_min_to_be_between", {"column": "width", "min_value": config.min_side_pixels}),
-                ("expect_column_values_to_be_between", {"column": "height", "min_value": config.min_side_pixels}),
-            ]
-            if frame.height
-            else [("expect_table_row_count_to_equal", {"value": 0})],
-        ),
-    ]
+def _made(members: Sequence[Mapping[str, Any]], answer: Mapping[str, Any], verdict: Verdict, folder: Path) -> Made:
+    row, facts = members[0], answer["facts"]
+    order = order_of(facts["source_width"] * facts["source_height"], row["canonical_url"], row["doc_id"])
+    candidate = Candidate(row["doc_id"], order, int(answer["dhash"], 16), thumb_of(answer["thumb"]))
+    return Made(row, members, folder / f"{row['doc_id']}.png", facts, candidate, verdict)
+
+
+def _chosen(made: Sequence[Made], verdicts: dict[str, Verdict], config: ImageDatasetConfig) -> dict[str, list[Made]]:
+    """Judge copies; returns doc_id of each image kept → itself and its copies, itself first."""
+    by_doc = {one.row["doc_id"]: one for one in made}
+    families: dict[str, list[Made]] = {}
+    for candidate, verdict in choose([one.candidate for one in made], config.max_hash_distance, config.max_colour_difference):
+        one = by_doc[candidate.doc_id]
+        families.setdefault(verdict.related_doc or candidate.doc_id, []).append(one)
+        verdicts[candidate.doc_id] = one.verdict if verdict.kept else verdict
+        same = replace(verdict, kept=False, rule="exact_duplicate", related_doc=candidate.doc_id) if verdict.kept else verdict
+        verdicts |= {row["doc_id"]: same for row in one.members[1:]}
+    return families
+
+
+def _stored(
+    families: Mapping[str, Sequence[Made]], texts: Captions, config: ImageDatasetConfig, folder: Path, pool: ThreadPoolExecutor
+) -> list[dict[str, Any]]:
+    """Write each kept image in its rotations; the rows of the table."""
+
+    def variants(family: Sequence[Made]) -> list[dict[str, Any]]:
+        first = family[0]
+        addresses = [row["canonical_url"] for one in family for row in one.members]
+        own = texts.of(*(row["canonical_url"] for row in first.members))
+        caption = own if own.text else texts.of(*addresses)
+        about = {
+            "doc_id": first.row["doc_id"],
+            "url": first.row["url"],
+            "page_url": caption.page_url,
+            "caption": caption.text,
+            "caption_kind": caption.kind,
+            "copies": len(addresses) - 1,
+            "dhash": f"{first.candidate.dhash:016x}",
+            **first.facts,
+        }
+        return [{**about, **_variant(first.upright, degrees, folder)} for degrees in config.rotations_degrees]
+
+    return [row for rows in _in_threads(pool, variants, families.values()) for row in rows]
+
+
+def _variant(upright: Path, degrees: int, folder: Path) -> dict[str, Any]:
+    """One rotation as a file that is named by its content."""
+    with Image.open(upright, formats=["PNG"]) as image:
+        turned = image.transpose(TURNS[degrees]) if degrees else image
+        width, height = turned.size
+        data = png(turned) if degrees else upright.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    (folder / f"{sha256}.png").write_bytes(data)
+    return {"sha256": sha256, "rotation_degrees": degrees, "width": width, "height": height}
+
+
+def _in_threads(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Results in order; only a batch of items waits at a time."""
+    waiting = iter(items)
+    while batch := list(islice(waiting, _BATCH)):
+        yield from pool.map(function, batch)
+
+
+def _report(table: pl.DataFrame, counts: dict[str, int], texts: Captions, unreadable: int) -> Report:
+    images = table.unique("doc_id", keep="first", maintain_order=True)
+    kinds = dict(images.group_by("caption_kind").len().iter_rows())
+    formats = images.group_by("source_format").len().sort("len", "source_format", descending=[True, False])
+    captioned = images.filter(pl.col("caption") != "")
+    return Report(
+        counts={**counts, "files": table["sha256"].n_unique()},
+        metrics={
+            **{name: int(images[name].sum()) for name in ("oriented", "cropped", "transparent")},
+            "animated": int((images["frames"] > 1).sum()),
+            "profiles_converted": int((images["profile"] == "converted").sum()),
+            "profiles_unusable": int((images["profile"] == "unusable").sum()),
+            "captioned": captioned.height,
+            **{f"captions_{kind}": int(kinds.get(kind, 0)) for kind in KINDS},
+            "caption_words": int(captioned["caption"].str.split(" ").list.len().sum()),
+            "captions_refused": texts.refused,
+            "pages_unreadable": unreadable,
+        },
+        plots={"contact sheet": SHEET} if images.height else {},
+        tables={"Formats": [{"format": name, "images": n} for name, n in formats.iter_rows()]} if images.height else {},
+        samples={"caption": captioned["caption"][0]} if captioned.height else {},
+    )

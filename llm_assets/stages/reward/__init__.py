@@ -11,16 +11,19 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="preference_dataset",
         entry="llm_assets.stages.reward.preferences:run",
+        code_version="2",
         inputs=(Input("instruction_dataset"), Input("deduped_shards", "all")),
         gates="llm_assets.stages.reward.preference_gates:gates",
         gate_names=(
             "preference_pairs_differ",
             "preference_kinds_balanced",
             "preference_follows_split",
+            "counts_add_up",
             *suites.names("preference_dataset"),
         ),
         code=("llm_assets.core.prompts",),
         libraries=("polars",),
+        follows="instruction_dataset",
     ),
     AssetSpec(
         name="reward_model",

@@ -17,6 +17,7 @@ import polars as pl
 
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.errors import InputError
+from llm_assets.core.ledger import LEDGER_FILE, Verdict, ledger_frame, ledger_row, write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import PreferenceDatasetConfig
 from llm_assets.core.report import Report
@@ -90,12 +91,15 @@ def run(inputs: Inputs, out: WorkDir, config: PreferenceDatasetConfig, progress:
     counts: Counter[str] = Counter()
     table = []
     samples: dict[str, str] = {}
+    fates: dict[str, Verdict] = {}
     for done, split in enumerate(SPLITS, 1):
-        questions = _questions(inputs, split, topics)
+        questions = _questions(inputs, split, topics, fates)
         if split == "train" and config.max_articles:
+            over = Verdict(False, "over_max_articles", len(questions), config.max_articles)
+            fates |= {question.doc_id: over for question in questions[config.max_articles :]}
             questions = questions[: config.max_articles]
         counts[f"questions_{split}"] = len(questions)
-        rows = _pairs(questions, config, counts)
+        rows = _pairs(questions, config, counts, fates, split)
         frame = pl.DataFrame(rows, schema=PREFERENCES, orient="row")
         frame.write_parquet(out.files / f"{split}.parquet", compression="zstd")
         counts[f"pairs_{split}"] = frame.height
@@ -104,8 +108,9 @@ def run(inputs: Inputs, out: WorkDir, config: PreferenceDatasetConfig, progress:
         for row in frame.head(8).to_dicts():
             samples.setdefault(row["kind"], f"{row['prompt']}\n✓ {row['chosen']}\n✗ {row['rejected']}")
         progress.update(done, len(SPLITS), "splits", pairs=frame.height)
+    told = write_ledger(out.files, _ledger(inputs, fates))
     return Report(
-        counts=dict(counts),
+        counts={**told, **counts},
         metrics={"origin": "synthetic preferences over real text: no person was asked"},
         tables={"pairs by split and kind": table},
         samples=samples,
@@ -118,14 +123,26 @@ def _topics(inputs: Inputs) -> dict[str, str]:
     return dict(frame.with_columns(pl.col("section").fill_null("").str.strip_chars()).iter_rows())
 
 
-def _questions(inputs: Inputs, split: str, topics: dict[str, str]) -> list[Question]:
+def _ledger(inputs: Inputs, fates: dict[str, Verdict]) -> pl.DataFrame:
+    """A line a page that instructions were made of: four pairs, or why none."""
+    before = pl.read_parquet(inputs.one("instruction_dataset").file(LEDGER_FILE)).filter("kept")
+    none = Verdict(False, "no_question", detail="no extract to describe")
+    return ledger_frame(
+        ledger_row(crawl, "preference_dataset", doc, url, fates.get(doc, none))
+        for crawl, doc, url in before.select("crawl", "doc_id", "url").iter_rows()
+    )
+
+
+def _questions(inputs: Inputs, split: str, topics: dict[str, str], fates: dict[str, Verdict]) -> list[Question]:
     """The split's summarise rows whose topic is known, in the order of the instruction data (a hash order)."""
     frame = pl.read_parquet(inputs.one("instruction_dataset").file(f"{split}.parquet"))
-    found = [
-        Question(row["doc_id"], row["url"], row["article"], row["prompt"], row["answer"], topics[row["doc_id"]])
-        for row in frame.filter(pl.col("task") == "summarise").iter_rows(named=True)
-        if topics.get(row["doc_id"], "") not in UNKNOWN_TOPICS
-    ]
+    found = []
+    for row in frame.filter(pl.col("task") == "summarise").iter_rows(named=True):
+        topic = topics.get(row["doc_id"], "")
+        if topic in UNKNOWN_TOPICS:
+            fates[row["doc_id"]] = Verdict(False, "no_topic")
+        else:
+            found.append(Question(row["doc_id"], row["url"], row["article"], row["prompt"], row["answer"], topic))
     if not found:
         raise InputError(
             f"the {split} split of instruction_dataset has no summarise row whose page names a topic; "
@@ -134,7 +151,9 @@ def _questions(inputs: Inputs, split: str, topics: dict[str, str]) -> list[Quest
     return found
 
 
-def _pairs(questions: list[Question], config: PreferenceDatasetConfig, counts: Counter[str]) -> list[tuple[str, ...]]:
+def _pairs(
+    questions: list[Question], config: PreferenceDatasetConfig, counts: Counter[str], fates: dict[str, Verdict], split: str
+) -> list[tuple[str, ...]]:
     """Four pairs a question, one of each kind; a question that can't give all four is left out, so that kinds stay balanced."""
     by_topic: dict[str, list[Question]] = defaultdict(list)
     for question in questions:
@@ -146,7 +165,9 @@ def _pairs(questions: list[Question], config: PreferenceDatasetConfig, counts: C
         missing = [kind for kind, pair in zip(KINDS, made, strict=True) if pair is None]
         if missing:
             counts[f"left_out:{missing[0]}"] += 1
+            fates[question.doc_id] = Verdict(False, f"no_{missing[0]}_answer", detail="none that differs from the true one")
         else:
+            fates[question.doc_id] = Verdict(True, detail=f"{len(made)} pairs; {split}")
             rows += [pair for pair in made if pair is not None]
     return rows
 

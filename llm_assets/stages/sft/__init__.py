@@ -19,10 +19,12 @@ SPECS: tuple[AssetSpec, ...] = (
             "instruction_articles_apart",
             "instruction_no_eval_overlap",
             "instruction_coverage",
+            "counts_add_up",
             *suites.names("instruction_dataset"),
         ),
         code=("llm_assets.core.prompts", "llm_assets.core.documents", "llm_assets.core.embedded"),
         libraries=("jupyterlab-language-pack-fr-FR", "polars"),
+        follows="deduped_shards",
     ),
     AssetSpec(
         name="sft_model",

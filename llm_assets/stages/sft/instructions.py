@@ -16,10 +16,12 @@ from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import canonical_url, doc_id, payload_digest
 from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json
+from llm_assets.core.ledger import write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.post_training import InstructionDatasetConfig
 from llm_assets.core.report import Report
 from llm_assets.stages.sft.articles import SPLITS, group, keyed_hash, keys_of, plain, split_of
+from llm_assets.stages.sft.fates import Choice, ledger, superseded
 from llm_assets.stages.sft.overlap import HeldOut
 
 TASKS = ("describe", "summarise", "topic", "translate")
@@ -67,8 +69,9 @@ def run(inputs: Inputs, out: WorkDir, config: InstructionDatasetConfig, progress
     articles = group([keys_of(*page) for page in zip(addresses, titles, strict=True)], addresses, config.max_shared_keys)
     pages = pages.with_columns(article=pl.Series(articles, dtype=pl.String))
     clear, n_held_out = _clear_of(pages, held_out, suite_titles(inputs), config)
-    rows = [*_page_rows(_chosen(clear, config), set(topics), config), *string_rows(held_out, config)]
-    rows, n_repeated = _distinct(rows)
+    taken = _chosen(clear, config)
+    asked = list(_page_rows(taken, set(topics), config))
+    rows, n_repeated = _distinct([*asked, *string_rows(held_out, config)])
     if not rows:
         raise InputError(
             f"no page in {', '.join(config.languages)} has a title, a description or a topic; "
@@ -85,9 +88,20 @@ def run(inputs: Inputs, out: WorkDir, config: InstructionDatasetConfig, progress
             out.files / f"{name}.parquet", compression="zstd"
         )
         progress.update(done, len(SPLITS), "splits")
+    choice = Choice(
+        languages=set(config.languages),
+        superseded=superseded(inputs),
+        clear=set(clear["doc_id"]),
+        taken=set(taken["doc_id"]),
+        made=asked,
+        kept=rows,
+        splits=dict(frame.select("article", "split").iter_rows()),
+    )
+    told = write_ledger(out.files, ledger(inputs, choice, config.max_articles))
     counts = {f"rows_{name}": split.count(name) for name in SPLITS}
     return Report(
         counts={
+            **told,
             "pages_read": pages.height,
             "pages_held_out": n_held_out,
             "articles": frame["article"].n_unique(),
@@ -112,11 +126,7 @@ def read_pages(inputs: Inputs, languages: Iterable[str]) -> pl.DataFrame:
     frame = pl.concat(
         pl.scan_parquet(shard).filter(pl.col("lang").is_in(list(languages))).select(_PAGE_COLUMNS) for shard in shards
     ).collect()
-    gone: set[str] = set()
-    for crawl in inputs.many("deduped_shards"):
-        path = crawl.files / "superseded.parquet"
-        if path.exists():
-            gone.update(pl.read_parquet(path, columns=["doc_id"])["doc_id"])
+    gone = superseded(inputs)
     texts = [pl.col(name).fill_null("").str.strip_chars() for name in ("title", "description", "section", "text")]
     return frame.filter(~pl.col("doc_id").is_in(list(gone))).unique("doc_id").sort("doc_id").with_columns(texts)
 

@@ -8,7 +8,7 @@ import pytest
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json
-from llm_assets.core.ledger import LEDGER_FILE, Verdict, ledger_frame, ledger_row
+from llm_assets.core.ledger import LEDGER_FILE, Verdict, ledger_frame, ledger_row, write_ledger
 from llm_assets.lm.data import TokenStream
 from llm_assets.stages.audit.explain import explain, tell
 from llm_assets.stages.audit.lookup import current_inputs, look_up, near_urls
@@ -69,6 +69,20 @@ def test_images_and_replaced_pages_before_a_mix_is_made(tmp_path):
         FIRST: f"replaced by {url('changed')} ({doc(14)})",
         SECOND: "kept by tokenized_dataset; no later stage has judged it",
     }
+
+
+def test_what_is_made_of_a_page_later_does_not_change_its_fate(tmp_path):
+    """A page in the mix stays in the mix, whether or not questions are asked about it; the lines of both stand below."""
+    house = Audited(tmp_path)
+    rows = [
+        ledger_row(FIRST, "instruction_dataset", doc(1), url("kept"), Verdict(True, detail="describe; train")),
+        ledger_row(FIRST, "instruction_dataset", doc(6), url("held"), Verdict(False, "no_question")),
+    ]
+    house.publish("instruction_dataset", "all", lambda files: write_ledger(files, ledger_frame(rows)))
+    assert fates(house, url("held")) == {FIRST: "held out for validation"}
+    assert fates(house, url("kept"))[FIRST] == "in the training mix"
+    assert "  instruction_dataset  kept; describe; train" in explain(house.store.root, RECIPE, url("kept"))
+    assert "  instruction_dataset  dropped: no_question" in explain(house.store.root, RECIPE, url("held"))
 
 
 def test_another_spelling_of_the_address_finds_the_page(house):

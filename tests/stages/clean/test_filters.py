@@ -32,12 +32,15 @@ PLAIN = (
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from(["a", "bb", "ccc", "dd"]), max_size=60))
 def test_ngram_counts_equal_a_plain_count(words):
-    row = prepare(pl.DataFrame({"text": [" ".join(words)], "lang": ["en"]})).row(0, named=True)
+    frame = pl.DataFrame({"text": [" ".join(words)], "lang": ["en"]})
+    row = prepare(frame).row(0, named=True)
+    single = prepare(frame, CleanedCorpusConfig(gopher_repetition={"single_ngrams": True})).row(0, named=True)
     for n in (2, 3, 4):
         grams = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
         # As datatrove's Counter.most_common(1): of the most frequent the first seen; once is no repetition.
         gram, times = Counter(grams).most_common(1)[0] if grams else ("", 1)
         assert row[f"_top_{n}gram_chars"] == (len(gram) * times if times > 1 else 0)
+        assert single[f"_top_{n}gram_chars"] == len(gram) * times
     for n in (5, 6, 7, 8, 9, 10):
         seen, i, chars = set(), 0, 0
         while i + n <= len(words):
@@ -92,13 +95,12 @@ def test_stop_words_are_counted_once_in_any_case_and_by_language():
 def test_a_verdict_has_value_and_threshold():
     verdict = verdict_of("The end of it and that.", "en", rules_of(CleanedCorpusConfig()))
     assert (verdict.kept, verdict.rule, verdict.value, verdict.threshold) == (False, "gopher_min_words", 6, 20)
-    assert verdict_of(PLAIN * 1, "en", rules_of(CleanedCorpusConfig())).kept
+    assert verdict_of(PLAIN, "en", rules_of(CleanedCorpusConfig())).kept
 
 
 def test_a_language_without_stop_words_is_not_judged_by_them():
     text = (
-        "Der Fluss fliesst langsam durch ein weites Tal, bevor er nach vielen Tagen endlich das grosse Meer im Norden erreicht. "
-        * 1
+        "Der Fluss fliesst langsam durch ein weites Tal, bevor er nach vielen Tagen endlich das grosse Meer im Norden erreicht."
     )
     rules = [r for r in gopher.rules(GopherQuality(min_words=5)) if r.name == "gopher_stop_words"]
     assert verdict_of(text, "de", rules).kept
@@ -136,6 +138,53 @@ def test_c4_drops_lines_and_pages():
     assert verdict_of("function() { return 1; }", "en", c4.rules(C4Rules())).rule == "c4_curly_bracket"
     assert verdict_of("no end", "en", c4.rules(C4Rules())).rule == "c4_min_sentences"
     assert verdict_of("A javascript {.\nGood line here.", "en", c4.rules(C4Rules())).kept
+
+
+PIECES = [
+    "A line of words.", "short", "x" * 12, "Lorem IPSUM dolor", "JavaScript is off.", "our Privacy  Policy", "we use COOKIES.",
+    "{ code }", "so it was.[12]", "[edit]", "[citation needed] Then", "a[0]", "[]", "wait...", "and … then", "“Quoted.”", "(end.)",
+    "é中。 文。", "!? ok", ". . .", "", " ", "U", "u", "[", "]", "e.g. this",
+]  # fmt: skip
+
+
+def plain_c4(text, config):
+    """(text, lorem, curly, sentences) as the rules are told, line by line."""
+    policy = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"]
+    kept, lorem, curly, sentences = [], False, False, 0
+    for line in text.split("\n"):
+        line = line.strip()
+        words = line.split()
+        if config.max_word_chars and any(len(word) > config.max_word_chars for word in words):
+            continue
+        if config.remove_citations:
+            line = re.sub(r"\[[0-9]*\]|\[edit\]|\[citation needed\]", "", line)
+        end = line.rstrip()
+        if config.drop_unterminated_lines and (not end.endswith(tuple(config.end_characters)) or end.endswith("...")):
+            continue
+        if len(words) < config.min_words_per_line:
+            continue
+        low = line.lower()
+        lorem |= "lorem ipsum" in low
+        curly |= "{" in line and "javascript" not in low
+        if "javascript" in low or any(phrase in low for phrase in policy):
+            continue
+        kept.append(line)
+        sentences += len(re.findall(r"[.!?。！？]+[\"”»')\]]*(?:\s|$)", line))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip(), lorem, curly, sentences
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map(" ".join), max_size=6).map("\n".join),
+    st.booleans(), st.booleans(), st.sampled_from([0, 3]), st.sampled_from([0, 11]),
+)  # fmt: skip
+def test_c4_equals_its_rules_told_line_by_line(text, terminated, cite, words, longest):
+    config = C4Rules(
+        drop_unterminated_lines=terminated, remove_citations=cite, min_words_per_line=words, max_word_chars=longest
+    )
+    text = standardise_all(pl.Series([text]))[0]
+    row = c4.clean_lines(pl.DataFrame({"text": ["before.", text, "after."]}), config).row(1, named=True)
+    assert (row["text"], row["_c4_lorem"], row["_c4_curly"], row["_c4_sentences"]) == plain_c4(text, config)
 
 
 JUNK = {

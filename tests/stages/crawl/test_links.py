@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_assets.stages.crawl.links import attributes, page_links, resolve, sitemap_locations
+from llm_assets.core.tags import attributes
+from llm_assets.stages.crawl.links import page_links, resolve, sitemap_locations
 
 URL = "http://a.example/dir/page"
 

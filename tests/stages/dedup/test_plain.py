@@ -46,8 +46,8 @@ def test_usual_texts_are_known_to_be_stable():
     ]
     doubtful = ["ﬁne", "dots…", "m²", "a\u00a0b", "e\u0301", "각\u11a8", "Ａ", "\U0001d400"]
     data, ends = plain.encoded(pl.Series([*usual, *doubtful]))
-    found = plain_kernels.may_change(data, ends, plain.stable())
-    assert found.tolist() == [False] * len(usual) + [True] * len(doubtful)
+    _, _, known = plain_kernels.spell(data, ends, plain.lower())
+    assert known.tolist() == [True] * len(usual) + [False] * len(doubtful)
     assert all(unicodedata.is_normalized("NFKC", text) for text in usual)
 
 
@@ -56,7 +56,7 @@ def test_usual_texts_are_known_to_be_stable():
 )
 def test_the_compiled_code_does_what_the_python_says(texts):
     data, ends = plain.encoded(pl.Series(texts))
-    for kernel, arguments in ((plain_kernels.fold, (data, ends)), (plain_kernels.may_change, (data, ends, plain.stable()))):
+    for kernel, arguments in ((plain_kernels.fold, (data, ends)), (plain_kernels.spell, (data, ends, plain.lower()))):
         with np.errstate(over="ignore"):
             for compiled, plainly in zip(kernel(*arguments), kernel.py_func(*arguments), strict=True):
                 assert np.array_equal(compiled, plainly)

@@ -1,200 +1,268 @@
-"""Images: orientation, borders, copies, bombs, broken files; gates refuse doctored folders."""
+"""The stage on raw crawls made here: every image has a fate, copies do not depend on the order, gates refuse doctored folders."""
 
-import gzip
-import io
-import warnings
-from datetime import UTC, datetime
+import random
 
 import polars as pl
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, PngImagePlugin
 
 from llm_assets.core.artefact import Inputs, WorkDir
-from llm_assets.core.documents import RAW_INDEX, payload_digest
 from llm_assets.core.ledger import counts_add_up
-from llm_assets.core.progress import Silent
-from llm_assets.core.recipe.corpus import ImageDatasetConfig
-from llm_assets.stages.images import process
-from llm_assets.stages.images.run import gates, run
+from llm_assets.core.manifest import hash_files
+from llm_assets.core.progress import Recording, Silent
+from llm_assets.core.recipe.images import ImageDatasetConfig
+from llm_assets.defs import metadata
+from llm_assets.stages.images import checks
+from llm_assets.stages.images.run import IMAGES, run
+from tests.support.pictures import crawl, doc, encoded, noise, picture
 
 CONFIG = ImageDatasetConfig()
+PAGE = b'<p>x</p><img src="/a.png" alt="A red  sun &amp; sky"><img src="/big.jpg" alt="photo"><img src="/copy.gif" alt="Sun, small">'
+ITEMS = [
+    ("page.html", PAGE, {}),
+    ("gone.html", b"<img src='/other.png' alt='x y'>", {"length": 20}),
+    ("a.png", encoded(picture()), {}),
+    ("twin/a.png", encoded(picture()), {}),
+    ("big.jpg", encoded(picture().resize((240, 160)), "JPEG"), {}),
+    ("copy.gif", encoded(picture(), "GIF"), {}),
+    ("other.png", encoded(picture(seed=5)), {}),
+    ("private.png", encoded(picture(seed=3)), {"optout_noai": True}),
+    ("cut.png", encoded(picture(seed=4)), {"truncated": True}),
+    ("broken.png", encoded(noise())[:900], {}),
+    ("clipped.png", encoded(picture(seed=2)), {"length": 20}),
+    ("garbled.png", b"not gzip at all", {"headers": "Content-Encoding: gzip\r\n"}),
+    ("logo.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", {}),
+    ("dot.png", encoded(picture(12, 12)), {}),
+    ("line.png", encoded(picture(640, 40)), {}),
+    ("blank.png", encoded(Image.new("RGB", (64, 64), "white")), {}),
+]
 
 
-def picture(width=120, height=80, seed=0):
-    image = Image.linear_gradient("L").resize((width, height)).point(lambda v: 40 + v * 3 // 5).convert("RGB")
-    ImageDraw.Draw(image).ellipse([10 + seed * 7, 10, 50 + seed * 7, 50], fill=(250, 20, 20 + seed))
-    return image
+def made_of(folder, items, config=CONFIG, progress=None):
+    raw = crawl(folder / "raw", [(name, data, dict(changes)) for name, data, changes in items])
+    inputs = Inputs.of({"raw_crawl": [raw]})
+    work = WorkDir.at(folder / "work", "crawl", "image_dataset")
+    return inputs, work.files, run(inputs, work, config, progress or Silent())
 
 
-def encoded(image, kind="PNG", **options):
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
-def test_exif_orientation_is_applied_and_gone():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    found, verdict = process.decode(encoded(picture(), "JPEG", exif=exif), CONFIG)
-    assert verdict.kept
-    assert found.oriented
-    assert found.image.size == (80, 120)
-    assert not found.image.getexif()
-
-
-def test_a_uniform_border_is_cut_off_and_a_picture_without_one_is_not():
-    framed = Image.new("RGB", (180, 120), "white")
-    framed.paste(picture(), (30, 20))
-    found, _ = process.decode(encoded(framed), CONFIG)
-    assert found.cropped
-    assert found.image.size == (120, 80)
-    plain, _ = process.decode(encoded(picture()), CONFIG)
-    assert not plain.cropped
-
-
-def test_a_single_colour_is_left_alone():
-    assert process.crop_border(Image.new("RGB", (40, 40), "red"), 5).size == (40, 40)
-
-
-@pytest.mark.parametrize(
-    ("data", "rule"),
-    [
-        (encoded(picture())[:60], "broken_image"),
-        (b"<html>not an image</html>", "broken_image"),
-        (encoded(picture(16, 16)), "too_small"),
-    ],
-)
-def test_what_can_not_be_used_says_why(data, rule):
-    found, verdict = process.decode(data, CONFIG)
-    assert found is None
-    assert (verdict.kept, verdict.rule) == (False, rule)
-
-
-def test_a_bomb_is_refused_by_its_header():
-    """Case B07, for images: 64 million pixels in some kilobytes are never decoded."""
-    bomb = encoded(Image.new("1", (8000, 8000)))
-    assert len(bomb) < 100_000
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found, verdict = process.decode(bomb, CONFIG)
-    assert found is None
-    assert (verdict.rule, verdict.value) == ("too_many_pixels", 64_000_000)
-
-
-def test_a_copy_in_another_format_and_size_has_a_near_hash_and_another_picture_has_not():
-    one = process.difference_hash(picture())
-    copy = Image.open(io.BytesIO(encoded(picture().resize((240, 160)), "JPEG", quality=70)))
-    assert (one ^ process.difference_hash(copy)).bit_count() <= CONFIG.max_hash_distance
-    assert (one ^ process.difference_hash(picture(seed=5))).bit_count() > CONFIG.max_hash_distance
-
-
-def record(payload, content_type):
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(payload)}\r\n\r\n".encode()
-    body = head + payload
-    warc = (
-        "WARC/1.1\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000000>\r\n"
-        "WARC-Date: 2026-11-01T00:00:00Z\r\nContent-Type: application/http; msgtype=response\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode()
-    return gzip.compress(warc + body + b"\r\n\r\n")
-
-
-def crawl(folder, items):
-    """A raw_crawl folder of (name, kind, payload, changes to the index row)."""
-    (folder / "warc").mkdir(parents=True)
-    rows, offset = [], 0
-    with open(folder / "warc" / "part-00000.warc.gz", "wb") as handle:
-        for number, (name, kind, payload, changes) in enumerate(items):
-            data = record(payload, "text/html" if kind == "page" else "image/png")
-            handle.write(data)
-            url = f"http://site.example/{name}"
-            rows.append(
-                {
-                    **dict.fromkeys(RAW_INDEX.names()),
-                    "doc_id": f"{number:032x}",
-                    "url": url,
-                    "canonical_url": url,
-                    "fetched_at": datetime(2026, 11, 1, tzinfo=UTC),
-                    "status": 200,
-                    "kind": kind,
-                    "record_type": "response",
-                    "payload_digest": payload_digest(payload),
-                    "warc_file": "warc/part-00000.warc.gz",
-                    "offset": offset,
-                    "length": len(data),
-                    "truncated": False,
-                    "optout_robots_ai": False,
-                    "optout_noai": False,
-                    "optout_tdm": False,
-                    **changes,
-                }
-            )
-            offset += len(data)
-    pl.DataFrame(rows, schema=RAW_INDEX).write_parquet(folder / "index.parquet")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return made_of(tmp_path_factory.mktemp("made"), ITEMS)
 
 
 @pytest.fixture
 def made(tmp_path):
-    page = '<p>x</p><img src="/a.png" alt="A red  sun &amp; sky"><img src="data:image/png;base64,AA" alt="x">'
-    crawl(
-        tmp_path / "raw",
-        [
-            ("page", "page", page.encode(), {}),
-            ("a.png", "image", encoded(picture()), {}),
-            ("copy.png", "image", encoded(picture(), "JPEG"), {}),
-            ("other.png", "image", encoded(picture(seed=5)), {}),
-            ("private.png", "image", encoded(picture(seed=3)), {"optout_noai": True}),
-            ("broken.png", "image", encoded(picture())[:50], {}),
-            ("clipped.png", "image", encoded(picture(seed=2)), {"length": 20}),
-        ],
-    )
+    return made_of(tmp_path, ITEMS)
+
+
+def fates(files):
+    ledger = pl.read_parquet(files / "ledger.parquet")
+    return {row["url"].removeprefix("http://site.example/"): row for row in ledger.iter_rows(named=True)}
+
+
+def test_each_image_has_a_fate_and_the_counts_add_up(shared):
+    _, files, report = shared
+    assert counts_add_up(report.counts)
+    assert {name: row["rule"] for name, row in fates(files).items()} == {
+        "a.png": "near_duplicate",
+        "twin/a.png": "near_duplicate",
+        "big.jpg": "kept",
+        "copy.gif": "near_duplicate",
+        "other.png": "kept",
+        "private.png": "optout_noai",
+        "cut.png": "truncated",
+        "broken.png": "broken_image",
+        "clipped.png": "unreadable_record",
+        "garbled.png": "unreadable_record",
+        "logo.svg": "format_not_allowed",
+        "dot.png": "too_small",
+        "line.png": "too_long",
+        "blank.png": "one_colour",
+    }
+    assert report.counts["documents_in"] == 14 and report.counts["kept"] == 2
+    assert report.metrics["pages_unreadable"] == 1
+
+
+def test_the_larger_copy_stays_and_the_others_name_it_with_their_distance(shared):
+    _, files, _ = shared
+    for name in ("a.png", "twin/a.png", "copy.gif"):
+        row = fates(files)[name]
+        assert row["related_doc"] == doc("big.jpg")
+        assert row["value"] <= row["threshold"] == CONFIG.max_hash_distance
+    table = pl.read_parquet(files / "images.parquet")
+    assert table.schema == IMAGES
+    assert dict(table.filter(pl.col("rotation_degrees") == 0).select("url", "copies").iter_rows()) == {
+        "http://site.example/big.jpg": 3,
+        "http://site.example/other.png": 0,
+    }
+
+
+def test_of_equal_bytes_the_first_address_stays_and_is_decoded_once(tmp_path):
+    data = encoded(picture())
+    _, files, _ = made_of(tmp_path, [("z.png", data, {}), ("b.png", data, {}), ("m.png", data, {"optout_tdm": True})])
+    assert [path.stem for path in (tmp_path / "work/private/images").iterdir()] == [doc("b.png")]
+    found = fates(files)
+    assert (found["b.png"]["rule"], found["z.png"]["rule"], found["m.png"]["rule"]) == ("kept", "exact_duplicate", "optout_tdm")
+    assert found["z.png"]["related_doc"] == doc("b.png")
+    broken = encoded(noise())[:500]
+    _, files, _ = made_of(tmp_path / "other", [("z.png", broken, {}), ("b.png", broken, {})])
+    assert {row["rule"] for row in fates(files).values()} == {"broken_image"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_the_crawl_plays_no_part(shared, tmp_path, seed):
+    """The same records in another order: the same images, the same fates, the same captions, byte for byte."""
+    shuffled = list(ITEMS)
+    random.Random(seed).shuffle(shuffled)
+    _, files, _ = made_of(tmp_path, shuffled)
+    _, first, _ = shared
+    assert {n: row["rule"] for n, row in fates(files).items()} == {n: row["rule"] for n, row in fates(first).items()}
+    hashes, expected = hash_files(files), hash_files(first)
+    assert {n: h for n, h in hashes.items() if n != "ledger.parquet"} == {
+        n: h for n, h in expected.items() if n != "ledger.parquet"
+    }
+
+
+def test_how_many_work_at_a_time_changes_nothing(shared, tmp_path):
+    _, files, _ = made_of(tmp_path, ITEMS, ImageDatasetConfig(workers=1))
+    assert hash_files(files) == hash_files(shared[1])
+
+
+def test_a_killed_run_is_made_whole_by_the_next(shared, tmp_path):
+    class Killed(Silent):
+        def update(self, done, total, unit, /, **metrics):
+            if done > 6:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made_of(tmp_path, ITEMS, progress=Killed())
     inputs = Inputs.of({"raw_crawl": [tmp_path / "raw"]})
     work = WorkDir.at(tmp_path / "work", "crawl", "image_dataset")
-    return inputs, work.files, run(inputs, work, CONFIG, Silent())
+    run(inputs, work, CONFIG, Silent())
+    assert hash_files(work.files) == hash_files(shared[1])
 
 
-def test_each_record_has_a_fate_and_the_counts_add_up(made):
-    _, files, report = made
-    assert counts_add_up(report.counts)
-    assert {k: v for k, v in report.counts.items() if k.startswith("dropped")} == {
-        "dropped:broken_image": 1,
-        "dropped:duplicate_image": 1,
-        "dropped:optout_noai": 1,
-        "dropped:unreadable_record": 1,
-    }
-    copy = pl.read_parquet(files / "ledger.parquet").filter(pl.col("rule") == "duplicate_image").row(0, named=True)
-    assert copy["related_doc"] == f"{1:032x}"
-
-
-def test_each_kept_image_is_stored_for_each_rotation_with_its_alt_text(made):
-    _, files, _ = made
+def test_each_kept_image_is_stored_for_each_rotation(shared):
+    _, files, report = shared
     table = pl.read_parquet(files / "images.parquet")
     assert sorted(table["rotation_degrees"]) == [0, 0, 90, 90]
-    upright, turned = table.filter(pl.col("doc_id") == f"{1:032x}").sort("rotation_degrees").iter_rows(named=True)
-    assert upright["caption"] == "A red sun & sky"
-    assert upright["page_url"] == "http://site.example/page"
+    assert report.counts["files"] == 4
+    upright, turned = table.filter(pl.col("doc_id") == doc("other.png")).sort("rotation_degrees").iter_rows(named=True)
     assert (turned["width"], turned["height"]) == (upright["height"], upright["width"])
     one, two = (Image.open(files / "images" / f"{row['sha256']}.png") for row in (upright, turned))
-    assert list(two.transpose(Image.Transpose.ROTATE_90).get_flattened_data()) == list(one.get_flattened_data())
-    assert (files / "contact_sheet.png").stat().st_size < 200_000
+    assert one.transpose(Image.Transpose.ROTATE_270).tobytes() == two.tobytes()
 
 
-def test_the_gates_pass_and_refuse_a_doctored_folder(made):
+def test_rotations_without_the_upright_one(tmp_path):
+    _, files, report = made_of(tmp_path, [("a.png", encoded(picture()), {})], ImageDatasetConfig(rotations_degrees=[180, 270]))
+    assert sorted(pl.read_parquet(files / "images.parquet")["rotation_degrees"]) == [180, 270]
+    assert report.plots and report.metrics["captioned"] == 0
+
+
+def test_the_caption_of_a_copy_is_taken_where_the_kept_one_has_none(shared):
+    """Of big.jpg its page says "photo" only; of its copy it says more."""
+    _, files, report = shared
+    table = pl.read_parquet(files / "images.parquet").filter(pl.col("rotation_degrees") == 0)
+    row = table.row(by_predicate=pl.col("doc_id") == doc("big.jpg"), named=True)
+    assert (row["caption"], row["caption_kind"], row["page_url"]) == ("A red sun & sky", "alt", "http://site.example/page.html")
+    expected = {"captioned": 1, "captions_alt": 1, "captions_title": 0, "caption_words": 5, "captions_refused": 1}
+    assert {key: report.metrics[key] for key in expected} == expected
+
+
+def test_the_contact_sheet_is_in_the_metadata_as_an_inline_picture(shared):
+    _, files, report = shared
+    shown = metadata.plot(files / report.plots["contact sheet"], "contact sheet")
+    assert shown.value.startswith("![contact sheet](data:image/png;base64,")
+    assert len(shown.value) < 4 / 3 * metadata.MAX_PLOT_BYTES + 100
+
+
+def test_a_page_that_kills_a_native_parser_does_no_harm(tmp_path):
+    """Case B10, for captions."""
+    items = [("x.html", b"<svg><template>\n<img src=/a.png alt='A goat'>", {}), ("a.png", encoded(picture()), {})]
+    _, files, _ = made_of(tmp_path, items)
+    assert pl.read_parquet(files / "images.parquet")["caption"][0] == "A goat"
+
+
+def test_an_empty_line_before_the_body_is_no_part_of_the_image(tmp_path):
+    """Case B02, for images."""
+    _, _, report = made_of(tmp_path, [("a.png", b"\r\n" + encoded(picture()), {})])
+    assert report.counts["kept"] == 1
+
+
+def test_progress_reaches_the_end(tmp_path):
+    seen = Recording()
+    made_of(tmp_path, ITEMS, progress=seen)
+    assert seen.updates[-1][:3] == (14, 14, "images")
+
+
+def failed(inputs, files, config, report):
+    return [gate.name for gate in checks.gates(inputs, files, config, report) if not gate.passed]
+
+
+def test_the_gates_pass_on_what_the_stage_made(shared):
+    inputs, files, report = shared
+    assert failed(inputs, files, CONFIG, report) == []
+
+
+def rewrite(**columns):
+    def change(files):
+        table = pl.read_parquet(files / "images.parquet")
+        table.with_columns(**columns).write_parquet(files / "images.parquet")
+
+    return change
+
+
+def first_png(files):
+    return min((files / "images").glob("*.png"))
+
+
+def with_text(files):
+    path = first_png(files)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "from the page")
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, pnginfo=info)
+
+
+@pytest.mark.parametrize(
+    ("gate", "change"),
+    [
+        ("images_decode", lambda files: first_png(files).write_bytes(b"no image")),
+        ("images_decode", lambda files: first_png(files).write_bytes(first_png(files).read_bytes()[:-200])),
+        ("images_decode", lambda files: first_png(files).write_bytes(encoded(picture(30, 30)))),
+        ("images_decode", lambda files: first_png(files).unlink()),
+        ("images_decode", lambda files: (files / "images" / "stranger.png").write_bytes(encoded(picture()))),
+        ("images_decode", with_text),
+        ("images_table", rewrite(rotation_degrees=pl.lit(45, pl.Int16))),
+        ("images_table", rewrite(doc_id=pl.lit("0" * 32))),
+        ("images_table", rewrite(doc_id=pl.lit(None, pl.String))),
+        ("images_table", rewrite(source_format=pl.lit("EPS"))),
+        ("images_table", rewrite(caption=pl.lit("x" * 501))),
+        ("images_table", rewrite(more=pl.lit(1))),
+    ],
+)
+def test_a_doctored_folder_is_refused(made, gate, change):
     inputs, files, report = made
-    assert all(gate.passed for gate in gates(inputs, files, CONFIG, report))
-    next((files / "images").glob("*.png")).write_bytes(b"no image")
-    assert [g.name for g in gates(inputs, files, CONFIG, report) if not g.passed] == ["images_decode"]
-    strict = ImageDatasetConfig(min_kept_share=0.9)
-    assert "enough_kept" in [g.name for g in gates(inputs, files, strict, report) if not g.passed]
-    table = pl.read_parquet(files / "images.parquet").with_columns(rotation_degrees=pl.lit(45, pl.Int16))
-    table.write_parquet(files / "images.parquet")
-    assert "images_table" in [g.name for g in gates(inputs, files, CONFIG, report) if not g.passed]
+    change(files)
+    assert failed(inputs, files, CONFIG, report) == [gate]
+
+
+def test_the_share_that_must_be_kept_leaves_copies_and_optouts_out(shared):
+    """Of 14 images 4 are copies or opted out; 2 of the 10 others were kept."""
+    inputs, files, report = shared
+    asked = {"min_judged_images": 10}
+    assert failed(inputs, files, ImageDatasetConfig(min_kept_share=0.2, **asked), report) == []
+    assert failed(inputs, files, ImageDatasetConfig(min_kept_share=0.21, **asked), report) == ["enough_kept"]
+    assert failed(inputs, files, ImageDatasetConfig(min_kept_share=0.9, min_judged_images=11), report) == []
 
 
 def test_a_crawl_without_images_is_no_error(tmp_path):
-    crawl(tmp_path / "raw", [("page", "page", b"<p>x</p>", {})])
-    inputs = Inputs.of({"raw_crawl": [tmp_path / "raw"]})
-    work = WorkDir.at(tmp_path / "work", "crawl", "image_dataset")
-    report = run(inputs, work, CONFIG, Silent())
+    inputs, files, report = made_of(tmp_path, [("page.html", b"<p>x</p>", {})])
     assert report.counts == {"documents_in": 0, "kept": 0, "files": 0}
-    assert all(gate.passed for gate in gates(inputs, work.files, CONFIG, report))
+    assert failed(inputs, files, CONFIG, report) == []
+
+
+def test_a_value_that_stands_twice_in_the_recipe_is_refused():
+    with pytest.raises(ValueError, match="a value stands twice"):
+        ImageDatasetConfig(rotations_degrees=[90, 90])

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_assets.core import prompts
-from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core import account, prompts
+from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
+from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.progress import Silent
 from llm_assets.core.report import Report
 from llm_assets.stages import spec_of
@@ -90,6 +91,43 @@ def test_questions_that_can_not_give_all_kinds_are_counted(world, tmp_path):
     assert report.counts["left_out:other_topic"] == report.counts["questions_train"]  # every answer is the same
 
 
+def fates(folder):
+    ledger = pl.read_parquet(folder / "ledger.parquet")
+    return {row["doc_id"]: row for row in ledger.iter_rows(named=True)}
+
+
+def test_each_page_with_instructions_has_its_fate_in_the_ledger(world):
+    """Four pairs, or the rule that left it out; the pages are those that the instructions were made of."""
+    files = world.folders["preference_dataset"][0]
+    pairs = pl.concat(pl.read_parquet(files / f"{name}.parquet") for name in preferences.SPLITS)
+    found = fates(files)
+    assert {doc for doc, row in found.items() if row["kept"]} == set(pairs["doc_id"])
+    own = Artefact("preference_dataset", "all", "0", files)
+    assert account.follows_gate(spec_of("preference_dataset"), own, world.inputs).passed
+
+
+def test_the_ledger_says_why_a_page_gave_no_pairs(world, tmp_path):
+    shards = tmp_path / "deduped/c1/shards"
+    shards.mkdir(parents=True)
+    frame = pl.read_parquet(world.folders["deduped_shards"][0] / "shards/00000.parquet")
+    without = set(frame["doc_id"][:60])
+    section = pl.when(pl.col("doc_id").is_in(list(without))).then(None).otherwise("section")
+    frame.with_columns(section=section).write_parquet(shards / "00000.parquet")
+    inputs = Inputs.of(world.folders | {"deduped_shards": [shards.parent]})
+    work = WorkDir.at(tmp_path / "work")
+    report = preferences.run(inputs, work, articles.PREFERENCES.model_copy(update={"max_articles": 5}), Silent())
+    found = fates(work.files)
+    assert counts_add_up(report.counts) and report.counts["documents_in"] == len(found)
+    assert {doc for doc, row in found.items() if row["rule"] == "no_topic"} == without & set(found)
+    over = [row for row in found.values() if row["rule"] == "over_max_articles"]
+    assert over and {(row["threshold"], row["value"] > 5) for row in over} == {(5, True)}
+    train = pl.read_parquet(work.files / "train.parquet")
+    kept = sum(row["kept"] and row["detail"] == "4 pairs; train" for row in found.values())
+    left_out = sum(row["rule"].endswith("_answer") for row in found.values() if not row["kept"])
+    assert kept == train.height / 4 > 0
+    assert left_out == sum(n for rule, n in report.counts.items() if rule.startswith("left_out:"))
+
+
 def test_pages_without_a_topic_are_said(world, tmp_path):
     shards = tmp_path / "deduped/c1/shards"
     shards.mkdir(parents=True)
@@ -110,7 +148,7 @@ def copy(world, tmp_path):
 
     def judge():
         found = preference_gates.gates(world.inputs, folder, articles.PREFERENCES, Report())
-        assert sorted(gate.name for gate in found) == sorted(spec_of("preference_dataset").gate_names)
+        assert sorted(gate.name for gate in found) == sorted({*spec_of("preference_dataset").gate_names} - {"counts_add_up"})
         assert all_block(found)
         return {gate.name for gate in found if not gate.passed}
 

@@ -25,15 +25,15 @@ def add_measures(frame: pl.DataFrame, config: ClassifierRules) -> pl.DataFrame:
     """Add the score of the recipe's label (0 to 1). ``RecipeError`` where the model has no such label."""
     path = pinned(Path(config.path).expanduser(), config.sha256, "classifier.sha256")
     if path.suffix in _FASTTEXT:
-        return frame.with_columns(pl.Series(_SCORE, _fasttext_scores(path, config.label, frame["text"]), pl.Float64))
-    model = linear.load(path)
+        scores_of = _fasttext_scores(_fasttext(path, config.sha256), path, config.label, frame["text"])
+        return frame.with_columns(pl.Series(_SCORE, scores_of, pl.Float64))
+    model = _linear(path, config.sha256)
     _check(config.label, list(model.labels), path)
     scores = model.scores(frame["text"])[:, model.labels.index(config.label)]
     return frame.with_columns(pl.Series(_SCORE, scores.astype(np.float64)))
 
 
-def _fasttext_scores(path: Path, label: str, texts: pl.Series) -> list[float]:
-    model = _fasttext(path)
+def _fasttext_scores(model: Any, path: Path, label: str, texts: pl.Series) -> list[float]:
     found = []
     for text in texts:
         labels, scores = model.predict(" ".join((text or "").split()), k=-1, threshold=-1.0)
@@ -44,7 +44,13 @@ def _fasttext_scores(path: Path, label: str, texts: pl.Series) -> list[float]:
 
 
 @cache
-def _fasttext(path: Path) -> Any:
+def _linear(path: Path, sha256: str) -> linear.Linear:
+    """Kept for the shards of a run; another file has another digest."""
+    return linear.load(path)
+
+
+@cache
+def _fasttext(path: Path, sha256: str) -> Any:
     import fasttext
 
     try:

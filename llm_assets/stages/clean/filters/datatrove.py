@@ -71,7 +71,10 @@ def judge(frame: pl.DataFrame, filters: Sequence[tuple[str, Any]]) -> tuple[pl.S
         document = Document(text=row["text"], id=row["doc_id"], metadata=told)
         rules.append(None)
         for name, theirs in filters:
-            kept, reason = get_filter_result(theirs.filter(document))
+            try:
+                kept, reason = get_filter_result(theirs.filter(document))
+            except ImportError as error:  # some ask for a package only now: word tokenizers
+                raise RecipeError(f"cleaned_corpus.{_TAKES}: {name} can't judge: {error}") from error
             if not kept:
                 rules[-1] = f"datatrove:{name}:{reason or 'dropped'}"
                 break

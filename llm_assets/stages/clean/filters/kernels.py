@@ -44,13 +44,13 @@ COUNTS = (
 NGRAMS = COUNTS.index("top_2gram_chars")  # the first of the n-gram columns
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
     """Compiled at its first call; later processes load what was kept."""
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+    made: _F = numba.njit(cache=True, nogil=True)(function)
+    return made
 
 
-@_compiled
+@compiled
 def decode(data: Any, at: int) -> Any:
     """The code point that begins at byte ``at`` of valid UTF-8, and its bytes."""
     first = np.int64(data[at])
@@ -64,7 +64,7 @@ def decode(data: Any, at: int) -> Any:
     return (first & 0x07) << 18 | middle << 12 | (np.int64(data[at + 2]) & 0x3F) << 6 | np.int64(data[at + 3]) & 0x3F, 4
 
 
-@_compiled
+@compiled
 def mixed(x: Any) -> Any:
     """The finaliser of SplitMix64 (Steele et al. 2014): every bit of the result depends on every bit of ``x``."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -72,7 +72,7 @@ def mixed(x: Any) -> Any:
     return x ^ (x >> np.uint64(31))
 
 
-@_compiled
+@compiled
 def repeats(hashes: Any, lengths: Any, count: int, keys: Any, stamp: Any, turn: int) -> Any:
     """How many of the first ``count`` items occurred before, and their characters. ``keys``/``stamp``: a table to work in."""
     mask = np.uint64(keys.size - 1)
@@ -89,14 +89,14 @@ def repeats(hashes: Any, lengths: Any, count: int, keys: Any, stamp: Any, turn: 
     return again, chars
 
 
-@_compiled
-def ngrams(words: Any, lengths: Any, count: int, codes: Any, table: Any, turn: int, out: Any) -> int:
+@compiled
+def ngrams(words: Any, lengths: Any, count: int, codes: Any, table: Any, turn: int, single: bool, out: Any) -> int:
     """Characters in the most frequent 2- to 4-gram, and in repeated 5- to 10-grams, into ``out`` (9,); returns the last turn.
 
     As in datatrove, spaces between words count for the most frequent n-gram (the first seen of equally frequent ones) and
-    not for repeated ones, and a repeated n-gram is left as a whole. Unlike there, an n-gram that occurs once counts nothing:
-    the most frequent 4-gram of 20 different words would else be a fifth of the text. Where no n-gram occurs twice, no longer
-    one does. ``lengths`` (count + 1,) is cumulated.
+    not for repeated ones, and a repeated n-gram is left as a whole. An n-gram that occurs once counts nothing unless
+    ``single``: the most frequent 4-gram of 20 different words would else be a fifth of the text. Where no n-gram occurs
+    twice, no longer one does. ``lengths`` (count + 1,) is cumulated.
     """
     keys, counts, firsts, stamp = table
     mask = np.uint64(keys.size - 1)
@@ -129,10 +129,14 @@ def ngrams(words: Any, lengths: Any, count: int, codes: Any, table: Any, turn: i
             out[column] = repeated
         if (best == 1) if column < 3 else (repeated == 0):
             break
+    if single:
+        for column in range(min(3, count - 1)):
+            if not out[column]:
+                out[column] = lengths[column + 2] + column + 1
     return turn
 
 
-@_compiled
+@compiled
 def scan(
     data: Any, start: int, stop: int, classes: Any, lower: Any, stops: Any, ends: Any, short: int, out: Any, buffers: Any
 ) -> None:
@@ -231,16 +235,25 @@ def scan(
     out[11], out[12], out[13], out[16] = ended, shorts, distinct, n_paragraphs
 
 
-@_compiled
+@compiled
 def measure(
-    data: Any, bounds: Any, classes: Any, lower: Any, stops: Any, stop_bounds: Any, langs: Any, ends: Any, short: int
+    data: Any,
+    bounds: Any,
+    classes: Any,
+    lower: Any,
+    stops: Any,
+    stop_bounds: Any,
+    langs: Any,
+    ends: Any,
+    short: int,
+    single: bool,
 ) -> Any:
     """Counts of n texts, (n, len(COUNTS)) int64.
 
     ``data`` uint8 and ``bounds`` (n + 1,) int64: the texts as UTF-8. ``classes`` (0x110000,) uint8 and ``lower``: what a code
     point is, and its lower case. ``stops`` uint64: hashes of stop words, those of language i from ``stop_bounds[i]``;
     ``langs`` (n,): the language of each text or -1. ``ends``: code points that end a sentence line;
-    ``short``: characters of a short line.
+    ``short``: characters of a short line; ``single``: see ``ngrams``.
     """
     n = bounds.size - 1
     out = np.zeros((n, 28), np.int64)
@@ -270,5 +283,5 @@ def measure(
         table = (keys[:used], counts[:used], firsts[:used], stamp[:used])
         row[14], row[15] = repeats(lines, line_chars, row[8], keys[:used], stamp[:used], turn + 1)
         row[17], row[18] = repeats(paragraphs, paragraph_chars, row[16], keys[:used], stamp[:used], turn + 2)
-        turn = ngrams(words, word_ends, row[2], codes, table, turn + 2, row[19:])
+        turn = ngrams(words, word_ends, row[2], codes, table, turn + 2, single, row[19:])
     return out

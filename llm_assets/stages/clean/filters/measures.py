@@ -37,13 +37,14 @@ def prepare(frame: pl.DataFrame, config: CleanedCorpusConfig | None = None) -> p
     """Add a column for each of ``kernels.COUNTS``. ``frame``: ``text`` and ``lang`` (String)."""
     from llm_assets.stages.clean.filters import kernels
 
-    fineweb = (config or CleanedCorpusConfig()).fineweb
+    config = config or CleanedCorpusConfig()
+    fineweb, single = config.fineweb, config.gopher_repetition.single_ngrams
     data, bounds = utf8(frame["text"])
     stops, stop_bounds = _stop_words()
     numbers = {lang: number for number, lang in enumerate(STOP_WORDS)}
     langs = np.array([numbers.get(lang, -1) for lang in frame["lang"]], np.int64)
     ends = np.array([ord(char) for char in fineweb.end_characters], np.int64)
-    counted = kernels.measure(data, bounds, *tables(), stops, stop_bounds, langs, ends, fineweb.short_line_chars)
+    counted = kernels.measure(data, bounds, *tables(), stops, stop_bounds, langs, ends, fineweb.short_line_chars, single)
     return frame.with_columns(pl.Series(f"_{name}", counted[:, column]) for column, name in enumerate(kernels.COUNTS))
 
 

@@ -1,7 +1,7 @@
 """Gopher's repetition rules. Rae et al. 2021, table A1: what share of a text is said twice.
 
-Shares are of the text's characters, or of its lines and paragraphs. An n-gram that occurs once is no repetition here; in
-datatrove the most frequent n-gram counts even then, so that texts of up to some 25 words fail by themselves.
+Shares are of the text's characters, or of its lines and paragraphs. An n-gram that occurs once is no repetition here, unless
+``single_ngrams`` says so; in datatrove the most frequent one counts even then, and texts of up to some 25 words fail by it.
 """
 
 from llm_assets.core.recipe.cleaning import GopherRepetition

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_assets.core.documents import replace_surrogates
+from llm_assets.core.inbox import is_whole
 from llm_assets.core.recipe.sources import LocalFiles
 from llm_assets.stages.crawl.local import child
 from llm_assets.stages.crawl.local.documents import HTML, MARKDOWN, PLAIN, UTF8, UTF16, Document, Rejected, decoded, parts_of
@@ -26,7 +27,6 @@ TEXTS = {
 JSONL = tuple(f"{name}{packed}" for name in (".jsonl", ".ndjson") for packed in ("", ".gz", ".zst"))
 PARQUET = (".parquet",)
 SUFFIXES = (*TEXTS, *JSONL, *PARQUET, *child.READERS)
-UNFINISHED = (".part", ".tmp", "~")
 _AHEAD = 2  # files read ahead a worker
 
 
@@ -45,10 +45,10 @@ def listed(folder: Path) -> tuple[list[LocalFile], int]:
         relative = path.relative_to(folder)
         if not path.is_file():
             continue
-        if path.name.endswith(UNFINISHED) or any(part.startswith(".") for part in relative.parts):
-            ignored += 1
-        else:
+        if is_whole(relative):
             found.append(LocalFile(path, relative.as_posix()))
+        else:
+            ignored += 1
     return sorted(found, key=lambda file: file.name), ignored
 
 
