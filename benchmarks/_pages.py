@@ -1,6 +1,6 @@
-"""Real HTML pages: documentation that Debian packages, fetched once into a temporary folder, or a folder of one's own.
+"""Real HTML pages: those of the demo's site, and documentation (Debian's packages, or a folder of one's own).
 
-Written by many hands and tools (Sphinx, DocBook, AsciiDoc, erl_docgen, rustdoc, by hand); the versions are pinned by the
+The packages are fetched once into a temporary folder. They were written by many hands and tools (Sphinx, DocBook, AsciiDoc, erl_docgen, rustdoc, by hand); the versions are pinned by the
 distribution, so the pages may differ a little between machines. ``warc`` writes them as a WARC file with warcio, a record a
 page.
 """
@@ -8,14 +8,36 @@ page.
 import io
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from llm_assets.core.recipe.crawl import SiteConfig
+from llm_assets.stages.crawl.site.pages import Site
+from llm_assets.stages.crawl.site.plan import FIRST, WIKI, Plan
+
 MANUALS = ("python3.11-doc", "postgresql-doc-15", "git-doc", "python-django-doc", "python-sqlalchemy-doc", "sqlite3-doc")
 LARGE = ("erlang-doc", "python-pandas-doc", "rust-doc")
+WEB_BYTES = 20_000  # most pages of the web are larger
+_MIN_BYTES, _MAX_BYTES = 2_000, 400_000
+
+
+def site_pages() -> Iterator[tuple[str, bytes]]:
+    """(address, HTML) of the demo's encyclopaedia, in a fixed order."""
+    site = Site(Plan.of(SiteConfig(), FIRST))
+    for article in site.plan.articles:
+        target = f"/{article.lang}/wiki/{article.slug}"
+        reply = site.answer(WIKI, target, {})
+        if reply.status == 200 and "Content-Encoding" not in reply.headers:
+            yield f"http://{WIKI}{target}", reply.body
+
+
+def documentation_pages(most: int, folder: str = "", smallest: int = _MIN_BYTES) -> list[tuple[str, bytes]]:
+    """(address, HTML) of at most ``most`` manual pages (or of ``folder``), none below ``smallest`` bytes and none huge."""
+    found = [page for page in pages(folder=folder) if smallest <= page.stat().st_size <= _MAX_BYTES][:most]
+    return [(f"http://docs.test/{page.parent.name}/{page.name}", page.read_bytes()) for page in found]
 
 
 def pages(packages: Iterable[str] = MANUALS, folder: str = "") -> list[Path]:

@@ -16,7 +16,7 @@ from itertools import islice
 
 import trafilatura
 from _gold import GoldPage, Score, evaluate, load, mean
-from _real_pages import WEB_BYTES, documentation_pages, site_pages
+from _pages import WEB_BYTES, documentation_pages, site_pages
 from _results import record, table, versions
 from resiliparse.extract.html2text import extract_plain_text
 

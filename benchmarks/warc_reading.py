@@ -6,13 +6,14 @@ Real pages (the demo's site, then HTML documentation on this machine, ``--megaby
 one file of each kind. Ours reads each response by file, offset and length, which the crawl's index gives the stage, checks the
 end of the gzip member, and hands out HTTP headers and body. warcio goes through the whole file, and so does datatrove's
 ``WarcReader``, which besides decodes, and asks libmagic for the type of each page unless the record names it: Common Crawl's
-records do, those of most crawlers don't, so it is measured on both. It needs ``faust-cchardet``, ``python-magic`` and libmagic.
-All must find the same number of pages, ours and warcio the same bytes, or the script fails. The best of the repeats counts. The
-extra ``[fast]`` has the faster inflate.
+records do, those of most crawlers don't, so it is measured on both. Its packages are fetched into a temporary folder at the
+first run; libmagic must be installed. All must find the same number of pages, ours and warcio the same bytes, or the script
+fails. The best of the repeats counts. The extra ``[fast]`` has the faster inflate.
 """
 
 import argparse
 import hashlib
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,10 +22,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import magic
-from _real_pages import documentation_pages, site_pages
+from _pages import documentation_pages, site_pages
+from _peers import WARC, packages
 from _results import record, table, versions
-from datatrove.pipeline.readers import WarcReader
 from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -85,6 +85,8 @@ def by_warcio(files: Path, rows: list[dict[str, Any]], digest: bool) -> Found:
 
 
 def by_datatrove(files: Path, name: str) -> Found:
+    from datatrove.pipeline.readers import WarcReader
+
     return sum(1 for _ in WarcReader(str(files), glob_pattern=name).run()), ""
 
 
@@ -125,6 +127,8 @@ def _is_plain(body: bytes) -> bool:
         body.decode("utf-8")
     except UnicodeDecodeError:
         return False
+    import magic
+
     return magic.from_buffer(body, mime=True) == "text/html"
 
 
@@ -144,6 +148,7 @@ def main() -> None:
     parser.add_argument("--folder", default="")
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
+    sys.path.append(str(packages(*WARC)))
     kinds = chosen(asked.megabytes, asked.folder)
     total = dict.fromkeys(READERS, 0.0)
     rows: list[dict[str, object]] = []
