@@ -1,8 +1,8 @@
 """Real HTML pages: those of the demo's site, and documentation (Debian's packages, or a folder of one's own).
 
-The packages are fetched once into a temporary folder. They were written by many hands and tools (Sphinx, DocBook, AsciiDoc, erl_docgen, rustdoc, by hand); the versions are pinned by the
-distribution, so the pages may differ a little between machines. ``warc`` writes them as a WARC file with warcio, a record a
-page.
+The packages are fetched once into a temporary folder. They were written by many hands and tools (Sphinx, DocBook, AsciiDoc,
+erl_docgen, rustdoc, by hand); the versions are pinned by the distribution, so the pages may differ a little between machines.
+``warc`` writes them as a WARC file with warcio, a record a page.
 """
 
 import io
