@@ -11,7 +11,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="preference_dataset",
         entry="llm_assets.stages.reward.preferences:run",
-        code_version="2",
+        code_version="3",
         inputs=(Input("instruction_dataset"), Input("deduped_shards", "all")),
         gates="llm_assets.stages.reward.preference_gates:gates",
         gate_names=(

@@ -24,6 +24,7 @@ from llm_assets.core.report import Report
 
 SPLITS = ("train", "validation", "test")
 KINDS = ("other_topic", "same_topic", "truncated", "shuffled")
+DRAWS = 8
 UNKNOWN_TOPICS = ("", "Uncategorized")
 
 PREFERENCES = pl.Schema(
@@ -39,6 +40,8 @@ PREFERENCES = pl.Schema(
         "rejected_doc_id": pl.String,  # the page whose description was rejected: the same one for damaged descriptions
     }
 )
+
+REJECTED = PREFERENCES.names().index("rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +157,20 @@ def _questions(inputs: Inputs, split: str, topics: dict[str, str], fates: dict[s
 def _pairs(
     questions: list[Question], config: PreferenceDatasetConfig, counts: Counter[str], fates: dict[str, Verdict], split: str
 ) -> list[tuple[str, ...]]:
-    """Four pairs a question, one of each kind; a question that can't give all four is left out, so that kinds stay balanced."""
+    """Four pairs a question, one of each kind, with four rejected answers; a question that can't give all four is left out, so
+    that kinds stay balanced."""
     by_topic: dict[str, list[Question]] = defaultdict(list)
     for question in questions:
         by_topic[question.topic].append(question)
     rows: list[tuple[str, ...]] = []
     for question in questions:
         rng = random.Random(f"{config.seed}\x1f{question.doc_id}")
-        made = [_pair(kind, question, questions, by_topic, rng, config.max_answer_words) for kind in KINDS]
+        made: list[tuple[str, ...] | None] = []
+        used: set[str] = set()
+        for kind in KINDS:
+            pair = _pair(kind, question, questions, by_topic, rng, config.max_answer_words, used)
+            made.append(pair)
+            used |= {pair[REJECTED]} if pair else set()
         missing = [kind for kind, pair in zip(KINDS, made, strict=True) if pair is None]
         if missing:
             counts[f"left_out:{missing[0]}"] += 1
@@ -179,13 +188,18 @@ def _pair(
     by_topic: dict[str, list[Question]],
     rng: random.Random,
     max_words: int,
+    used: set[str],
 ) -> tuple[str, ...] | None:
-    """One pair, or None where the rule gives nothing that differs from the true answer after clipping."""
+    """One pair, or None where the rule gives nothing that differs from the true answer after clipping, and from ``used``.
+
+    "Genus of plants" may be the description of another page and what is left of this page's own.
+    """
     damage: dict[str, Callable[[str, random.Random], str | None]] = {"truncated": truncated, "shuffled": shuffled}
     if kind in damage:
-        rejected, source = damage[kind](question.chosen, rng), question.doc_id
+        drawn = (damage[kind](question.chosen, rng) for _ in range(DRAWS))
+        rejected, source = next((text for text in drawn if text not in used), None), question.doc_id
     else:
-        other = _other(kind, question, questions, by_topic, rng, max_words)
+        other = _other(kind, question, questions, by_topic, rng, max_words, used)
         rejected, source = (other.chosen, other.doc_id) if other else (None, "")
     if not rejected or same_answer(rejected, question.chosen, max_words):
         return None
@@ -201,11 +215,12 @@ def _other(
     by_topic: dict[str, list[Question]],
     rng: random.Random,
     max_words: int,
+    used: set[str],
 ) -> Question | None:
     pool = by_topic[question.topic] if kind == "same_topic" else questions
     for _ in range(32):
         other = pool[rng.randrange(len(pool))]
-        right_topic = (other.topic == question.topic) == (kind == "same_topic")
+        right_topic = (other.topic == question.topic) == (kind == "same_topic") and other.chosen not in used
         if right_topic and other.article != question.article and not same_answer(other.chosen, question.chosen, max_words):
             return other
     return None

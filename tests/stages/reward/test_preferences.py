@@ -12,6 +12,7 @@ from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.progress import Silent
+from llm_assets.core.recipe.post_training import PreferenceDatasetConfig
 from llm_assets.core.report import Report
 from llm_assets.stages import spec_of
 from llm_assets.stages.reward import preference_gates, preferences
@@ -44,6 +45,29 @@ def test_what_says_the_same_within_the_clip_is_the_same():
     assert preferences.same_answer("Old river (b. 1900)", "old river b 1900", 24)
     assert preferences.same_answer("one two three yes", "one two three no", 3)
     assert not preferences.same_answer("one two three yes", "one two three no", 4)
+
+
+@given(st.integers(0, 200))
+def test_the_four_answers_rejected_for_a_question_differ(seed):
+    said = [
+        "Genus of plants in Asia",
+        "Genus of plants",
+        "Genus of",
+        "Genus",
+        "City in Peru by the sea",
+        "City in Peru",
+        "City",
+    ]
+    questions = [
+        preferences.Question(str(n), f"u{n}", f"a{n}", f"What is {n}?", text, "Life" if n < 4 else "Places")
+        for n, text in enumerate(said)
+    ]
+    config = PreferenceDatasetConfig(seed=seed)
+    rows = preferences._pairs(questions, config, Counter(), {}, "train")
+    assert rows
+    frame = pl.DataFrame(rows, schema=preferences.PREFERENCES, orient="row")
+    assert frame.select("prompt", "chosen", "rejected").is_unique().all()
+    assert (frame["chosen"] != frame["rejected"]).all()
 
 
 def test_pairs_are_the_truth_against_a_made_up_wrong(world):
