@@ -12,6 +12,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="quantized_export",
         entry="llm_assets.stages.export.quantize:run",
+        code_version="2",
         inputs=(
             Input("rlhf_model", optional=True, fingerprint=_ONE_OF),
             Input("sft_model", optional=True, fingerprint=_ONE_OF),
