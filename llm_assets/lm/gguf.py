@@ -24,8 +24,9 @@ from llm_assets.lm import tokenizer as tokenizers
 Array = npt.NDArray[np.float32]
 
 # Our name → type of the matrices, type of the embedding (the head too, where tied), and the file type that readers show.
-# A head of 4 bits costs more accuracy than all layers together, and llama.cpp's own Q4_0 files keep it finer as well. In F16 too
-# the head decides: on one demo model log-probabilities moved by up to .0122 nat with it in F16, .0043 in F32, 4e-5 with all in F32.
+# A head of 4 bits costs more accuracy than all layers together, and llama.cpp's own Q4_0 files keep it finer as well. In F16
+# too the head decides: on one demo model log-probabilities moved by up to .0122 nat with it in F16, .0043 with it in F32, and
+# 4e-5 with everything in F32.
 FORMATS: Mapping[str, tuple[gguf.GGMLQuantizationType, gguf.GGMLQuantizationType, gguf.LlamaFileType]] = {
     "f16": (gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.MOSTLY_F16),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
