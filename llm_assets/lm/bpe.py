@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from llm_assets.lm.pretokens import Array, _compiled, _larger
+from llm_assets.core.compiled import compiled
+from llm_assets.lm.pretokens import Array, _larger
 
 
-@_compiled
+@compiled
 def _before(count: Any, key: Any, other_count: Any, other_key: Any) -> Any:
     """Whether one entry is merged before another."""
     return count > other_count or (count == other_count and key < other_key)
 
 
-@_compiled
+@compiled
 def _push(heap: Any, size: Any, count: Any, key: Any, pair: Any, head: Any) -> Any:
     """Add an entry (count, key, pair, head); returns the heap."""
     if size == heap.shape[0]:
@@ -37,7 +38,7 @@ def _push(heap: Any, size: Any, count: Any, key: Any, pair: Any, head: Any) -> A
     return heap
 
 
-@_compiled
+@compiled
 def _drop_first(heap: Any, size: Any) -> None:
     """Take the first entry out of a heap of ``size``."""
     last = size - 1
@@ -56,7 +57,7 @@ def _drop_first(heap: Any, size: Any) -> None:
     heap[at, 0], heap[at, 1], heap[at, 2], heap[at, 3] = count, key, pair, head
 
 
-@_compiled
+@compiled
 def _slot(slots: Any, key: Any) -> Any:
     """The slot of a key in an open hash table of (key + 1, value), taken or free."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
@@ -66,7 +67,7 @@ def _slot(slots: Any, key: Any) -> Any:
     return at
 
 
-@_compiled
+@compiled
 def _rebuilt(slots: Any) -> Any:
     """The table twice as large."""
     grown = np.zeros((2 * slots.shape[0], 2), np.int64)
@@ -77,14 +78,14 @@ def _rebuilt(slots: Any) -> Any:
     return grown
 
 
-@_compiled
+@compiled
 def _more_rows(rows: Any) -> Any:
     grown = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
     grown[: rows.shape[0]] = rows
     return grown
 
 
-@_compiled
+@compiled
 def _changes(symbols: Any, first: Any, length: Any, one: Any, two: Any, made: Any, sizes: Any, longest: Any, out: Any) -> Any:
     """Merge a pair in one word, in place. Writes (key, ±1) of the pairs that go and come; returns length and their number."""
     count, at = 0, 0
@@ -113,7 +114,7 @@ def _changes(symbols: Any, first: Any, length: Any, one: Any, two: Any, made: An
     return length, count
 
 
-@_compiled
+@compiled
 def _string_key(tokens: Any, starts: Any, one: Any, two: Any) -> Any:
     """A 62-bit hash of the bytes of one token and another."""
     key = np.uint64(0xCBF29CE484222325)
@@ -125,7 +126,7 @@ def _string_key(tokens: Any, starts: Any, one: Any, two: Any) -> Any:
     return np.int64(key >> np.uint64(2))
 
 
-@_compiled
+@compiled
 def find_merges(
     letters: Any,
     word_starts: Any,

@@ -6,14 +6,15 @@ spaces is asked of the tokenizers library itself (its Unicode tables are newer t
 that on every code point.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from llm_assets.core.compiled import compiled, decode
 
 Array = npt.NDArray[Any]
 
@@ -22,14 +23,6 @@ _OTHER, _LETTER, _NUMBER, _SPACE, _NEWLINE = 0, 1, 2, 3, 4
 _POINTS = 0x110000
 _ASKED = 0x34000  # no letter, number or space lies above (Unicode 17 ends at 0x33479)
 _SURROGATES = range(0xD800, 0xE000)
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _compiled(function: _F) -> _F:
-    """Compiled at its first call; later processes load what was kept."""
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
 
 
 @cache
@@ -50,22 +43,7 @@ def classes() -> Array:
     return table
 
 
-@_compiled
-def _decode(text: Any, at: Any) -> Any:
-    """Code point and width of the character at a byte of valid UTF-8."""
-    byte = np.int64(text[at])
-    if byte < 0x80:
-        return byte, 1
-    second = np.int64(text[at + 1]) & 0x3F
-    if byte < 0xE0:
-        return (byte & 0x1F) << 6 | second, 2
-    third = np.int64(text[at + 2]) & 0x3F
-    if byte < 0xF0:
-        return (byte & 0x0F) << 12 | second << 6 | third, 3
-    return (byte & 0x07) << 18 | second << 12 | third << 6 | (np.int64(text[at + 3]) & 0x3F), 4
-
-
-@_compiled
+@compiled
 def _contraction(text: Any, at: Any, end: Any) -> Any:
     """End of 's 't 'm 'd 're 've 'll (any case) at an apostrophe, or ``at``. Setting bit 5 makes ASCII letters small."""
     if at + 1 < end:
@@ -79,23 +57,23 @@ def _contraction(text: Any, at: Any, end: Any) -> Any:
     return at
 
 
-@_compiled
+@compiled
 def _run(text: Any, at: Any, end: Any, table: Any, kind: Any) -> Any:
     """Where a run of one class ends."""
     while at < end:
-        point, width = _decode(text, at)
+        point, width = decode(text, at)
         if table[point] != kind:
             break
         at += width
     return at
 
 
-@_compiled
+@compiled
 def _spaces(text: Any, at: Any, end: Any, table: Any) -> Any:
     """End of the piece at a space: the run's last newline, or the end of a run that ends the text, or before its last."""
     place, last, newline = at, at, -1
     while place < end:
-        point, width = _decode(text, place)
+        point, width = decode(text, place)
         if table[point] < _SPACE:
             break
         last = place
@@ -107,10 +85,10 @@ def _spaces(text: Any, at: Any, end: Any, table: Any) -> Any:
     return place if place == end or last == at else last
 
 
-@_compiled
+@compiled
 def _piece(text: Any, at: Any, end: Any, table: Any) -> Any:
     """End of the piece that starts at a byte."""
-    point, width = _decode(text, at)
+    point, width = decode(text, at)
     kind = table[point]
     if point == 39:
         short = _contraction(text, at, end)
@@ -120,7 +98,7 @@ def _piece(text: Any, at: Any, end: Any, table: Any) -> Any:
         return _run(text, at + width, end, table, _LETTER)
     if kind == _NUMBER:
         return at + width
-    after = _OTHER if at + width >= end else table[_decode(text, at + width)[0]]
+    after = _OTHER if at + width >= end else table[decode(text, at + width)[0]]
     is_last = at + width >= end
     if kind != _NEWLINE and not is_last and after == _LETTER:
         return _run(text, at + width, end, table, _LETTER)
@@ -130,7 +108,7 @@ def _piece(text: Any, at: Any, end: Any, table: Any) -> Any:
     return _spaces(text, at, end, table)
 
 
-@_compiled
+@compiled
 def pieces(text: Any, table: Any) -> Any:
     """Ends of the pieces of one text (UTF-8 as uint8)."""
     ends = np.empty(text.size, np.int64)
@@ -142,14 +120,14 @@ def pieces(text: Any, table: Any) -> Any:
     return ends[:count].copy()
 
 
-@_compiled
+@compiled
 def _larger(values: Any, size: Any) -> Any:
     grown = np.zeros(size, values.dtype)
     grown[: values.size] = values
     return grown
 
 
-@_compiled
+@compiled
 def _key(text: Any, at: Any, size: Any) -> Any:
     """Of a piece of up to seven bytes these and their number; of a longer one a hash (FNV-1a, mixed), its highest bit set."""
     key = np.uint64(0)
@@ -163,14 +141,14 @@ def _key(text: Any, at: Any, size: Any) -> Any:
     return key ^ (key >> np.uint64(32)) | np.uint64(1 << 63)
 
 
-@_compiled
+@compiled
 def _place(key: Any, size: Any) -> Any:
     """Where a key's search begins in a table of ``size`` slots."""
     mixed = key * np.uint64(0x9E3779B97F4A7C15)
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(size - 1))
 
 
-@_compiled
+@compiled
 def _rebuilt(slots: Any) -> Any:
     """A table of keys and words twice as large."""
     grown = np.zeros((2 * slots.shape[0], 2), np.uint64)
@@ -183,7 +161,7 @@ def _rebuilt(slots: Any) -> Any:
     return grown
 
 
-@_compiled
+@compiled
 def _equal(letters: Any, first: Any, text: Any, at: Any, size: Any) -> Any:
     same = True
     for place in range(size):
@@ -193,7 +171,7 @@ def _equal(letters: Any, first: Any, text: Any, at: Any, size: Any) -> Any:
     return same
 
 
-@_compiled
+@compiled
 def _add(text: Any, ends: Any, weights: Any, table: Any, letters: Any, starts: Any, counts: Any, slots: Any, n: Any) -> Any:
     """Count the pieces of texts laid end to end. ``starts`` has one more entry than there are words."""
     first = 0

@@ -1,20 +1,13 @@
 """The loops behind ``linear``: bytes → hashed words and pairs of words → a softmax over labels, learned by AdaGrad."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+from llm_assets.core.compiled import compiled
 
 
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def features(data: Any, bounds: Any, mask: int) -> tuple[Any, Any]:
     """Hashed features of n texts: (indices int32, bounds (n + 1,) int64). Each word, and each pair of neighbours, counts once.
 
@@ -47,7 +40,7 @@ def features(data: Any, bounds: Any, mask: int) -> tuple[Any, Any]:
     return out[:filled].copy(), ends
 
 
-@_compiled
+@compiled
 def scores(found: Any, ends: Any, weights: Any, bias: Any) -> Any:
     """(n, labels) float32 probabilities. A feature weighs 1 / √(features of the text), so that length decides nothing."""
     n, n_labels = ends.size - 1, bias.size
@@ -65,7 +58,7 @@ def scores(found: Any, ends: Any, weights: Any, bias: Any) -> Any:
     return out
 
 
-@_compiled
+@compiled
 def learn(
     found: Any, ends: Any, labels: Any, weighting: Any, order: Any, rate: float, decay: float, weights: Any, bias: Any
 ) -> float:

@@ -1,39 +1,22 @@
 """The inner loops of deduplication, compiled by numba: bytes → words → runs of words → signatures, and look-ups.
 
-Few and small, because each is compiled once a machine (numba keeps the result beside this file, or in ``NUMBA_CACHE_DIR``).
-They release the interpreter lock, so plain threads run them side by side. What numba keeps is renewed when the kernel's own
-file changes, not when a kernel that it calls from another file does: ``mix`` and ``compiled`` are here to stay.
+Few and small, because each is compiled once a machine. Plain threads run them side by side.
 
 A word is a run of letters, digits and marks; a character of a script written without spaces (Han, kana, Thai and kin) is a
 word of its own. Punctuation, symbols and spaces only separate. So 'Hello, world' and 'hello world!' are the same words.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from llm_assets.core.compiled import compiled, mix
 
 Array = npt.NDArray[Any]
 
 _WORD = np.array([48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 for c in range(128)])
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, of the rolling hash
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def compiled(function: _F) -> _F:
-    """Compiled at its first call; later processes load what was kept."""
-    made: _F = numba.njit(cache=True, nogil=True)(function)
-    return made
-
-
-@compiled
-def mix(x: Any) -> Any:
-    """The finaliser of SplitMix64 (Steele et al. 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 @compiled

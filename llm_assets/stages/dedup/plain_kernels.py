@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_assets.stages.dedup.kernels import compiled
+from llm_assets.core.compiled import compiled, decode
 
 Array = npt.NDArray[Any]
 
@@ -38,10 +38,7 @@ def spell(data: Array, ends: Array, lower: Array) -> tuple[Array, Array, Array]:
                 found[filled] = small
                 filled += 1
                 continue
-            size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-            point = first & (0xFF >> (size + 1))
-            for offset in range(1, size):
-                point = (point << 6) | (np.int64(data[position + offset]) & 0x3F)
+            point, size = decode(data, position)
             if point < lower.size:
                 point = np.int64(lower[point])
             # above the table: kana (without the marks that combine) and unified ideographs

@@ -1,19 +1,18 @@
 """The loops over the bytes of texts, compiled by numba: everything that the published rules count, in one pass.
 
-Few and small, because each is compiled once a machine (numba keeps the result beside this file, or in ``NUMBA_CACHE_DIR``).
+Few and small, because each is compiled once a machine.
 A word is a run of characters that are no white space; a line is a non-empty run between newlines. Hashes have 64 bits: within
 a document of 100,000 words, two different n-grams share one with a probability below 1e-9.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from llm_assets.core.compiled import compiled, decode, mix
+
 Array = npt.NDArray[Any]
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 SPACE, LETTER, NUMBER = 1, 2, 4  # classes of characters, bits of the table that ``measures`` builds
 
@@ -42,34 +41,6 @@ COUNTS = (
     *(f"dup_{n}gram_chars" for n in (5, 6, 7, 8, 9, 10)),
 )
 NGRAMS = COUNTS.index("top_2gram_chars")  # the first of the n-gram columns
-
-
-def compiled(function: _F) -> _F:
-    """Compiled at its first call; later processes load what was kept."""
-    made: _F = numba.njit(cache=True, nogil=True)(function)
-    return made
-
-
-@compiled
-def decode(data: Any, at: int) -> Any:
-    """The code point that begins at byte ``at`` of valid UTF-8, and its bytes."""
-    first = np.int64(data[at])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | np.int64(data[at + 1]) & 0x3F, 2
-    middle = np.int64(data[at + 1]) & 0x3F
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | middle << 6 | np.int64(data[at + 2]) & 0x3F, 3
-    return (first & 0x07) << 18 | middle << 12 | (np.int64(data[at + 2]) & 0x3F) << 6 | np.int64(data[at + 3]) & 0x3F, 4
-
-
-@compiled
-def mixed(x: Any) -> Any:
-    """The finaliser of SplitMix64 (Steele et al. 2014): every bit of the result depends on every bit of ``x``."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 @compiled
@@ -160,7 +131,7 @@ def scan(
         if kind & SPACE:
             if word_chars:
                 total += word_chars
-                words[n_words] = mixed(word)
+                words[n_words] = mix(word)
                 n_words += 1
                 word_ends[n_words] = total
                 if flags:
@@ -193,7 +164,7 @@ def scan(
             dots = 0
         if point == 10:
             if head >= 0:
-                lines[n_lines] = mixed(line)
+                lines[n_lines] = mix(line)
                 line_chars[n_lines] = line_n
                 n_lines += 1
                 bullets += head == 0x2022 or head == 45
@@ -204,13 +175,13 @@ def scan(
                         ended += 1
                         break
                 if gap >= 2 and paragraph_n:
-                    paragraphs[n_paragraphs] = mixed(paragraph)
+                    paragraphs[n_paragraphs] = mix(paragraph)
                     paragraph_chars[n_paragraphs] = paragraph_n
                     n_paragraphs += 1
                     paragraph, paragraph_n = basis, 0
                 elif paragraph_n:
                     paragraph, paragraph_n = (paragraph ^ np.uint64(10)) * prime, paragraph_n + 1
-                paragraph, paragraph_n = mixed(paragraph ^ line), paragraph_n + line_n
+                paragraph, paragraph_n = mix(paragraph ^ line), paragraph_n + line_n
                 gap = 0
             gap += 1
             line, line_n, head, last, tail_dots = basis, 0, -1, -1, 0
@@ -223,7 +194,7 @@ def scan(
             line_n += 1
             marks += point == 35
     if paragraph_n:
-        paragraphs[n_paragraphs] = mixed(paragraph)
+        paragraphs[n_paragraphs] = mix(paragraph)
         paragraph_chars[n_paragraphs] = paragraph_n
         n_paragraphs += 1
     distinct = 0
