@@ -4,22 +4,37 @@ A script calls ``record(__file__, text)`` with Markdown (a sentence on the input
 that run at the same time don't lose each other's sections: the file is rewritten under a lock, by rename.
 """
 
-import os
 import re
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
+from llm_assets.core.machine import available_cores
+
 RESULTS = Path(__file__).with_name("results.md")
+T = TypeVar("T")
 HEAD = """# Benchmark results
 
 Written by the scripts themselves (`make bench`); each section is the last run of one script, peer and ours in one run on
 the same input. Ratios carry over to other machines, seconds don't.
 """
+
+
+def best_of(repeats: int, work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds of the quickest run, and what the last one gave."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        found = work()
+        times.append(time.perf_counter() - start)
+    return min(times), found
 
 
 def record(script: str, text: str) -> None:
@@ -49,8 +64,7 @@ def versions(*packages: str) -> str:
 
 def machine() -> str:
     """What a reader needs to judge seconds: cores that may be used, and the interpreter."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores, Python {sys.version_info.major}.{sys.version_info.minor}"
+    return f"{available_cores()} cores, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _version(name: str) -> str:

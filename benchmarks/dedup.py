@@ -17,7 +17,6 @@ the share of which one went (recall), and of the texts that went the share that 
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +29,8 @@ import polars as pl
 from _peers import DATASKETCH, SPACY, XXHASH, environment, packages
 from _results import record, table
 from _texts import shards, suite
+
+from llm_assets.core.machine import available_cores
 
 THRESHOLD, WIDTH = 0.8, 5
 
@@ -66,7 +67,7 @@ def _datatrove(cleaned: Path, out: Path, language: object) -> float:
     from datatrove.pipeline.readers import ParquetReader
     from datatrove.pipeline.writers import ParquetWriter
 
-    config, cores = MinhashConfig(), len(os.sched_getaffinity(0))
+    config, cores = MinhashConfig(), available_cores()
 
     def step(pipeline: list[object], tasks: int) -> None:
         LocalPipelineExecutor(pipeline, tasks=tasks, workers=min(cores, tasks), logging_dir=None, skip_completed=False).run()

@@ -21,9 +21,8 @@ import importlib
 import os
 import re
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one core for ours as for theirs
@@ -31,7 +30,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one
 import polars as pl
 from _peers import SPACY, packages
 from _real_texts import real_documents
-from _results import record, table, versions
+from _results import best_of, record, table, versions
 
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
 from llm_assets.stages.clean.filters import c4, fineweb, gopher, measured, repetition, rules_of
@@ -190,15 +189,6 @@ OWN_WORDS = {
     "c4_min_sentences": "every line is a sentence or more there, one without an end mark too",
     "fineweb_newlines_per_word": "more words to a line end",
 }
-
-
-def best_of(repeats: int, work: Callable[[], list[str]]) -> tuple[float, list[str]]:
-    times, found = [], []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        found = work()
-        times.append(time.perf_counter() - start)
-    return min(times), found
 
 
 def compared(

@@ -18,15 +18,13 @@ import argparse
 import os
 import re
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one core for ours as for theirs
 
 import polars as pl
 from _peers import packages
-from _results import record, table, versions
+from _results import best_of, record, table, versions
 from babel.messages.mofile import read_mo
 
 from llm_assets.core.embedded import articles
@@ -64,15 +62,6 @@ def messages(known: set[str]) -> dict[str, tuple[str, list[str]]]:
 
 def _singular(text: str | tuple[str, ...] | list[str]) -> str:
     return text if isinstance(text, str) else text[0]
-
-
-def best_of(repeats: int, work: Callable[[], list[str]]) -> tuple[float, list[str]]:
-    times, found = [], []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        found = work()
-        times.append(time.perf_counter() - start)
-    return min(times), found
 
 
 def compared(name: str, texts: list[str], truth: list[str]) -> dict[str, object]:

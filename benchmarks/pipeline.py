@@ -15,7 +15,6 @@ kept is printed.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from pathlib import Path
 import _pages
 from _peers import FASTTEXT, SPACY, WARC, XXHASH, environment, packages
 from _results import record, table, versions
+
+from llm_assets.core.machine import available_cores
 
 CRAWL = "docs-2026-11"
 FILES = 4
@@ -96,7 +97,7 @@ def datatrove(root: Path) -> dict[str, float]:
                 self.model._model = _FastText(str(model_file()))
             return super().filter(doc)
 
-    cores, config = len(os.sched_getaffinity(0)), MinhashConfig()
+    cores, config = available_cores(), MinhashConfig()
     folders = {name: str(root / "datatrove" / name) for name in ("clean", "signed", "buckets", "removed", "kept", "tokens")}
 
     def step(pipeline: list[object], tasks: int = cores) -> None:

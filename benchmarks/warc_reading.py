@@ -30,7 +30,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from llm_assets.core import warcs
-from llm_assets.core.warcs import read_payloads
+from llm_assets.core.warcs import WarcFiles, http_payload
 
 HEAD = [
     ("Server", "nginx"),
@@ -64,10 +64,12 @@ def write(path: Path, pages: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
 
 def ours(files: Path, rows: list[dict[str, Any]], digest: bool) -> Found:
     seen, count = hashlib.blake2b(), 0
-    for _, _, body in read_payloads(files, rows):
-        count += 1
-        if digest:
-            seen.update(body)
+    with WarcFiles() as opened:
+        for row in rows:
+            _, body = http_payload(opened.record(f"{files}/{row['warc_file']}", row["offset"], row["length"]))
+            count += 1
+            if digest:
+                seen.update(body)
     return count, seen.hexdigest()
 
 

@@ -40,6 +40,8 @@ class _Pages(BaseHTTPRequestHandler):
             return self._send(HTTPStatus.FORBIDDEN, b"This server answers to its own address only.")
         if self.path == "/":
             return self._send(HTTPStatus.FOUND, b"", {"Location": f"/{pages.INDEX}"})
+        if self.path.partition("?")[0] == f"/{pages.INDEX}":
+            return self._send(HTTPStatus.OK, data_docs.index_page(self.server.store).encode())
         path = pages.served(self.server.store, self.path)
         if path is None:
             return self._send(HTTPStatus.NOT_FOUND, b"No such page in this store.")

@@ -1,10 +1,10 @@
 """Data Docs: great_expectations' own page on what a suite asked and found, as a file that needs no network and runs nothing.
 
-The page lies beside the artefact (``account/expectations.html``), and ``<store>/data_docs/index.html`` lists those of all
-artefacts, with their samples by rule. As great_expectations renders it, a page loads scripts and styles from a dozen hosts, and
-writes values of the table into its HTML as they are: a crawled page could put a script there. So values are escaped and cut
-before rendering, everything that loads is taken out, a few styles are put in, and a content security policy forbids what might
-be left.
+The page lies beside the artefact (``account/expectations.html``); a list of those of all artefacts, with their samples by
+rule, is made when it is asked for: by ``llm-assets data-docs`` as ``<store>/data_docs/index.html``, or in a browser. As
+great_expectations renders it, a page loads scripts and styles from a dozen hosts, and writes values of the table into its
+HTML as they are: a crawled page could put a script there. So values are escaped and cut before rendering, everything that
+loads is taken out, a few styles are put in, and a content security policy forbids what might be left.
 """
 
 import html
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_assets.core.jsonio import read_json, write_atomic
 from llm_assets.core.manifest import ACCOUNT_FOLDER, GATES_FILE, MANIFEST_FILE
+from llm_assets.core.oneline import one_line, shortened
 from llm_assets.core.pages import EXPECTATIONS, INDEX, SAMPLES
 from llm_assets.core.suites import GX
 
@@ -101,14 +102,21 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
     if isinstance(value, str):
-        line = " ".join("".join(char if char.isprintable() else " " for char in value).split())
-        cut = line if len(line) <= _CHARACTERS else line[: _CHARACTERS - 1] + "…"
+        cut = shortened(one_line(value), _CHARACTERS)
         return html.escape(cut).replace("$", "&#36;").replace("{", "&#123;").replace("://", ":&#8203;//")
     return value
 
 
 def write_index(store: Path) -> Path:
-    """List every artefact that has a page, newest of a partition first; returns the path. A view: written again at will."""
+    """Write ``index_page`` anew; returns its path."""
+    target = store / INDEX
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, index_page(store).encode())
+    return target
+
+
+def index_page(store: Path) -> str:
+    """The list of every artefact that has a page, newest of a partition first. A view: made whenever somebody asks for it."""
     rows = []
     for files in {page.parents[1] for name in (EXPECTATIONS, SAMPLES) for page in store.glob(f"*/*/*/{ACCOUNT_FOLDER}/{name}")}:
         if (files / MANIFEST_FILE).is_file():
@@ -119,10 +127,7 @@ def write_index(store: Path) -> Path:
     head = "".join(f"<th>{name}</th>" for name in names)
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     opened = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_head("Data Docs")}</head><body><h1>Data Docs</h1>'
-    target = store / INDEX
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, f"{opened}<table><tr>{head}</tr>{cells}</table></body></html>\n".encode())
-    return target
+    return f"{opened}<table><tr>{head}</tr>{cells}</table></body></html>\n"
 
 
 def _row(store: Path, files: Path) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import polars as pl
 
+from llm_assets.core.oneline import one_line
 from llm_assets.core.report import Gate
 
 Rule = tuple[str, dict[str, Any]]
@@ -146,8 +147,7 @@ def sample(value: Any) -> str:
 
     Inside a code span neither links nor images nor emphasis can come from what a crawled page said.
     """
-    text = " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in str(value)).split())
-    escaped = html.escape(text, quote=False).replace("`", "'")
+    escaped = html.escape(one_line(str(value), "�"), quote=False).replace("`", "'")
     if len(escaped) > SAMPLE_CHARACTERS:
         cut = escaped[: SAMPLE_CHARACTERS - 1]
         opened = cut.rfind("&")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_assets.core.errors import InputError
+from llm_assets.core.oneline import shortened
 
 MAX_BYTES = 200_000  # what the UI still shows inline without lag
 MAX_POINTS = 2_000  # a line of more points than the picture has pixels is thinned
@@ -209,8 +210,7 @@ def _figure_text(value: float) -> str:
 def _plain(text: str, most: int = 60) -> str:
     """One line of at most 60 characters (or ``most``) that the font can draw (others become '□'), with no TeX in it."""
     known = _drawable()
-    line = " ".join(str(text).split())
-    line = line if len(line) <= most else line[: most - 1] + "…"
+    line = shortened(" ".join(str(text).split()), most)
     return "".join(char if ord(char) in known else "□" for char in line).replace("$", "\\$")
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, data_docs
+from llm_assets.core import account
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
 from llm_assets.core.ledger import counts_add_up
-from llm_assets.core.manifest import ACCOUNT_FOLDER, InputEntry, Manifest, content_digest, hash_files
+from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.recipe.base import Section
@@ -137,8 +137,6 @@ def _judged(
             store.accept(artefact)
         if spec.tags.get("numbers_crawl"):
             store.number_crawl(artefact.partition)
-    if (artefact.files / ACCOUNT_FOLDER).is_dir():
-        data_docs.write_index(store.root)
     return outcome
 
 

@@ -19,6 +19,7 @@ import polars as pl
 
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.jsonio import write_atomic
+from llm_assets.core.oneline import shortened
 from llm_assets.core.pages import SAMPLES
 
 LINES = "samples.jsonl"
@@ -78,7 +79,7 @@ def plain(text: str) -> str:
     for pattern, name in _MASKS:
         text = pattern.sub(name, text[: 4 * CHARACTERS])
     text = "".join(char if char.isprintable() or char == "\n" else " " for char in text).strip()
-    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
+    return shortened(text, CHARACTERS)
 
 
 def _hash(rule: str, row: dict[str, Any]) -> bytes:

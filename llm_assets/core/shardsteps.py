@@ -24,6 +24,7 @@ from typing import Any
 
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import WorkerDied
+from llm_assets.core.machine import available_cores
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.recipe.executor import ExecutorConfig
@@ -86,7 +87,7 @@ def _run(job: StepsJob, markers: Markers, progress: Progress, unit: str) -> None
     running: list[_Worker] = []
     try:
         if job.executor.kind == "local":
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            cores = available_cores()
             count = max(1, min(job.workers or cores, job.tasks))
             for first, end in pairwise(number * job.tasks // count for number in range(count + 1)):
                 running.append(_start(job, f"{first:05d}", (str(first), str(end - first)), threads=max(1, cores // count)))

@@ -9,12 +9,10 @@ Whatever is not plain (a content or transfer encoding, folded lines, no HTTP hea
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from llm_assets.core.errors import InputError
 
@@ -48,7 +46,11 @@ class WarcFiles:
             os.close(self._open.popitem()[1])
 
     def record(self, path: str, offset: int, length: int) -> bytes:
-        """One record's bytes; see ``read_member``. Raises ``InputError`` where the file is missing, too."""
+        """One record's bytes, decompressed if it is a gzip member.
+
+        Raises ``InputError`` where the file is missing or ends early, the member is clipped or damaged, or it is larger than
+        ``MAX_RECORD_BYTES``.
+        """
         at = offset - self._start
         if path != self._name or at < 0 or at + length > len(self._ahead):
             follows = path == self._name and offset == self._next
@@ -67,15 +69,6 @@ class WarcFiles:
             except OSError as error:
                 raise InputError(f"{path} can't be read: {error.strerror}") from error
         return found
-
-
-def read_member(handle: BinaryIO, offset: int, length: int) -> bytes:
-    """One record's bytes, decompressed if it is a gzip member.
-
-    Raises ``InputError`` when the file ends early, the member is clipped, or it is larger than ``MAX_RECORD_BYTES``.
-    """
-    handle.seek(offset)
-    return _member(handle.read(length), handle.name, offset, length)
 
 
 def _member(data: bytes, name: str, offset: int, length: int) -> bytes:
@@ -144,11 +137,3 @@ def _any_payload(record: bytes) -> tuple[dict[str, str], bytes]:
         headers = {name.lower(): value for name, value in item.http_headers.astuples()} if item.http_headers else {}
         return headers, item.reader.read()
     raise InputError("the record is no HTTP response")
-
-
-def read_payloads(files: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], dict[str, str], bytes]]:
-    """``(index row, HTTP headers, body)`` for each row of a raw crawl's index, in the order given."""
-    with WarcFiles() as opened:
-        for row in rows:
-            headers, body = http_payload(opened.record(f"{files}/{row['warc_file']}", row["offset"], row["length"]))
-            yield row, headers, body

@@ -4,13 +4,13 @@ A device that the recipe asks for and the machine has not is an error: falling b
 """
 
 import ctypes
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from llm_assets.core.errors import DeviceError
+from llm_assets.core.machine import available_cores
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -37,11 +37,6 @@ def resolve(name: str) -> torch.device:
     if index and int(index) >= torch.cuda.device_count():
         raise DeviceError(f"device {name!r} was asked for, but this machine has {torch.cuda.device_count()} GPU(s)")
     return torch.device(name)
-
-
-def available_cores() -> int:
-    """Cores that this process may use (its affinity, not the machine's count)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(n: int = 0) -> int:

@@ -69,6 +69,16 @@ def test_the_list_is_at_the_root_and_its_links_lead_to_the_pages(store):
         assert get(server.url, headers["Location"], "HEAD")[:2] == (200, "")
 
 
+def test_the_list_knows_what_was_made_after_the_server_began(store):
+    with serving(store, "127.0.0.1", 0) as server:
+        later = store / "deduped_shards/c-1/89ab"
+        (later / "account").mkdir(parents=True)
+        (later / "account" / pages.SAMPLES).write_text("<p>later</p>")
+        write_json(later / "manifest.json", {"started_at": "2026-11-02"})
+        status, body, _ = get(server.url, "/data_docs/index.html")
+        assert status == 200 and 'href="../deduped_shards/c-1/89ab/account/samples.html"' in body
+
+
 @pytest.mark.parametrize(
     "path",
     [

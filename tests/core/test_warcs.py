@@ -9,10 +9,23 @@ from hypothesis import strategies as st
 
 from llm_assets.core import warcs
 from llm_assets.core.errors import InputError
-from llm_assets.core.warcs import WarcFiles, http_payload, read_member, read_payloads
+from llm_assets.core.warcs import WarcFiles, http_payload
 from tests.support.crawled import Crawl, article, http
 from tests.support.crawled import record as member
 from tests.support.warcs import record, response
+
+
+def read_member(path, offset, length):
+    """One record by itself: nothing was read before it."""
+    with WarcFiles() as files:
+        return files.record(str(path), offset, length)
+
+
+def read_payloads(folder, rows):
+    with WarcFiles() as files:
+        for row in rows:
+            yield row, *http_payload(files.record(f"{folder}/{row['warc_file']}", row["offset"], row["length"]))
+
 
 BODY = b"<p>" + b"A body of some length, with a blank line\r\n\r\nin it. " * 20
 
@@ -108,8 +121,8 @@ def test_a_bomb_stops_at_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(warcs, "MAX_RECORD_BYTES", 1_000)
     path = tmp_path / "a.warc.gz"
     path.write_bytes(gzip.compress(b"0" * 100_000))
-    with open(path, "rb") as handle, pytest.raises(InputError, match="larger than 1000 bytes"):
-        read_member(handle, 0, path.stat().st_size)
+    with pytest.raises(InputError, match="larger than 1000 bytes"):
+        read_member(path, 0, path.stat().st_size)
 
 
 def test_files_stay_open_but_never_more_than_a_few(tmp_path):
@@ -156,8 +169,7 @@ def test_reading_ahead_gives_what_reading_record_by_record_gives(tmp_path, monke
     folder = crawl.write(tmp_path)
     path = str(folder / "warc/part-00000.warc.gz")
     places = [(row["offset"], row["length"]) for row in crawl.rows]
-    with open(path, "rb") as handle:
-        expected = {place: read_member(handle, *place) for place in places}
+    expected = {place: read_member(path, *place) for place in places}
     for order in (places, places[::-1], places[::3], places[:4] + places[2:], places[5:] + places[:5]):
         with WarcFiles() as files:
             assert all(files.record(path, *place) == expected[place] for place in order)

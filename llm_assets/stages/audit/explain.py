@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from llm_assets.core.errors import InputError
+from llm_assets.core.oneline import one_line, shortened
 from llm_assets.core.store import Store
 from llm_assets.stages.audit.lookup import POST_TRAINING, Found, Judgement, current_inputs, look_up
 from llm_assets.stages.audit.reading import Use
@@ -189,5 +190,4 @@ def _use(use: Use) -> str:
 
 def _plain(text: str) -> str:
     """One line without control characters, cut at 300."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    return shortened(one_line(text), _LONGEST)

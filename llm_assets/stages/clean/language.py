@@ -14,8 +14,8 @@ import polars as pl
 
 from llm_assets.core.errors import InputError
 from llm_assets.core.recipe.cleaning import LanguageRules
+from llm_assets.core.texts import utf8
 from llm_assets.stages.clean.fasttext_file import Model, load
-from llm_assets.stages.clean.texts import utf8
 
 UNDETERMINED = "und"
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.errors import InputError
+from llm_assets.core.texts import utf8
 from llm_assets.stages.clean import linear_kernels as kernels
-from llm_assets.stages.clean.texts import utf8
 
 Array = npt.NDArray[Any]
 FORMAT = "llm_assets linear classifier 1"

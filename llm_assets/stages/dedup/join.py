@@ -5,7 +5,6 @@ gives what the two have in common. So memory holds one band of this crawl (some 
 crawl, besides the pairs that were found; the length of the history makes more walks, not more memory.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm_assets.core.machine import available_cores
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup import kernels
 from llm_assets.stages.dedup.index import OlderIndex
@@ -61,7 +61,7 @@ class Join:
         self._files = [private / f"hits-{number}.i64" for number in range(len(older))]
         for file in self._files:
             file.unlink(missing_ok=True)
-        with ThreadPoolExecutor(config.threads or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(config.threads or available_cores()) as pool:
             self.buckets = self._gathered(pool.map(self._band, range(config.bands)))
 
     def hits(self, crawl: int) -> Hits | None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from llm_assets.core.texts import utf8
 from llm_assets.stages.dedup import plain_kernels
 
 Array = npt.NDArray[Any]
@@ -28,8 +29,8 @@ def normalise(texts: pl.Series) -> pl.Series:
 
 def encoded(texts: pl.Series) -> tuple[Array, Array]:
     """Texts as UTF-8, one after another (bytes,) uint8, and where each ends (n,) int64."""
-    joined = b"".join(texts.cast(pl.Binary).to_list())  # never decoded
-    return np.frombuffer(joined, np.uint8), np.cumsum(texts.str.len_bytes().to_numpy(), dtype=np.int64)
+    data, bounds = utf8(texts)
+    return data[bounds[0] : bounds[-1]], bounds[1:] - bounds[0]
 
 
 def normalised(texts: pl.Series) -> tuple[Array, Array]:

@@ -5,7 +5,6 @@ for among those that stay. What is written: survivors, the index of them, the le
 much of each source went.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +18,7 @@ from llm_assets.core import plots
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import CLEANED
 from llm_assets.core.ledger import write_ledger
+from llm_assets.core.machine import available_cores
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Report
@@ -111,7 +111,7 @@ def _write_shards(
         write_shard(folder / shard_name(number), survivors, CLEANED)
         return rows, _sources(frame)
 
-    threads = 1 if repeated is not None else config.threads or os.cpu_count() or 1  # excerpts are those of the first page
+    threads = 1 if repeated is not None else config.threads or available_cores()  # excerpts are those of the first page
     with ThreadPoolExecutor(threads) as pool:
         made = list(pool.map(one, range(len(shards))))
     changed = [pl.DataFrame(schema=lines.SCHEMA), *(rows for rows, _ in made)]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.documents import CLEANED
+from llm_assets.core.machine import available_cores
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup.fingerprints import EvalRuns, Fingerprints, HashFunctions, fingerprint
@@ -123,7 +124,7 @@ def _signed(
     chunks: Iterable[pl.Series], config: DedupedShardsConfig, functions: HashFunctions, runs: EvalRuns
 ) -> Iterator[Fingerprints]:
     """Fingerprints in the order of the chunks; only so many chunks are under way as keep all threads busy."""
-    threads = config.threads or os.cpu_count() or 1
+    threads = config.threads or available_cores()
     waiting: deque[Future[Fingerprints]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for chunk in chunks:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_assets.core.oneline import shortened
+
 _MODEL, _RULE = "#0072B2", "#888888"  # Okabe and Ito's blue against grey: told apart in print too
 
 
@@ -50,7 +52,7 @@ def confusion(path: Path, table: Sequence[Sequence[int]], classes: Sequence[str]
             if count:
                 colour = "white" if shares[row][column] > 0.6 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
-    names = [name if len(name) <= 24 else name[:23] + "…" for name in classes]
+    names = [shortened(name, 24) for name in classes]
     axes.set_xticks(range(len(names)), labels=names, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), labels=names, fontsize=8)
     axes.set_xlabel("answered")

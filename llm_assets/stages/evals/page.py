@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from llm_assets.core.oneline import shortened
 from llm_assets.core.plots import data_uri
 from llm_assets.stages.evals.results import LABELS, MODELS
 
@@ -41,8 +42,7 @@ Rows = list[list[str]]
 
 def clip(text: Any) -> str:
     """One line of at most 500 characters."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+    return shortened(" ".join(str(text).split()), SHOWN_CHARACTERS)
 
 
 def markdown_text(text: Any) -> str:

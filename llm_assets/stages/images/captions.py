@@ -12,6 +12,7 @@ from html import unescape
 from urllib.parse import urljoin
 
 from llm_assets.core.documents import canonical_url, replace_surrogates
+from llm_assets.core.oneline import one_line
 from llm_assets.core.tags import attributes, without
 
 KINDS = ("alt", "figcaption", "title")
@@ -130,7 +131,7 @@ def _given(tag: bytes, encoding: str) -> dict[str, str]:
 def cleaned(said: str, max_chars: int) -> str:
     """One line without control characters, cut at a word; "" for what says nothing: file names, addresses, placeholders."""
     plain, _ = replace_surrogates(said[:_SPECIMEN])
-    text = " ".join("".join(char if char.isprintable() else " " for char in plain).split())
+    text = one_line(plain)
     hollow = text.lower() in _NOTHING_SAID or not any(char.isalpha() for char in text)
     if hollow or any(pattern.fullmatch(text) for pattern in (_FILE_NAME, _CAMERA_NAME, _ADDRESS)):
         return ""

@@ -1,7 +1,6 @@
 """The gates of ``image_dataset``: what lies in the folder is what the table says, enough was kept, the table is sound."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 
 from llm_assets.core import expectations
 from llm_assets.core.artefact import Inputs
+from llm_assets.core.machine import available_cores
 from llm_assets.core.recipe.images import ImageDatasetConfig
 from llm_assets.core.report import Gate, Report
 from llm_assets.stages.images.run import FOLDER, IMAGES, TABLE
@@ -27,7 +27,7 @@ def gates(inputs: Inputs, files: Path, config: ImageDatasetConfig, report: Repor
 
 def _decode(folder: Path, table: pl.DataFrame, config: ImageDatasetConfig) -> Gate:
     rows = table.unique("sha256", keep="first", maintain_order=True).select("sha256", "width", "height")
-    with ThreadPoolExecutor(config.workers or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(config.workers or available_cores()) as pool:
         problems = pool.map(lambda row: _problem(folder, row), rows.iter_rows(named=True))
         bad = {row["sha256"]: said for row, said in zip(rows.iter_rows(named=True), problems, strict=True) if said}
     known = {f"{sha256}.png" for sha256 in rows["sha256"]}

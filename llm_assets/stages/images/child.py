@@ -18,19 +18,22 @@ from typing import Any
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import Verdict
 from llm_assets.core.recipe.images import ImageDatasetConfig
+from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.images.copies import difference_hash, thumbnail
 from llm_assets.stages.images.decode import Picture, decode, quiet
 from llm_assets.stages.images.records import payload_of
 from llm_assets.stages.images.shape import flat, png, shaped
 
 
-def prepared(files: Path, row: Mapping[str, Any], config: ImageDatasetConfig, folder: Path) -> dict[str, Any]:
+def prepared(
+    opened: WarcFiles, files: Path, row: Mapping[str, Any], config: ImageDatasetConfig, folder: Path
+) -> dict[str, Any]:
     """Decode and shape one image; its upright pixels go to ``folder/<doc_id>.png``.
 
     ``verdict``; and of an image that may be kept ``facts``, ``dhash`` and ``thumb`` as hex.
     """
     try:
-        _, body = payload_of(files, row)
+        _, body = payload_of(opened, files, row)
     except InputError as error:
         said = str(error).replace(str(files), "")[:100]
         return {"verdict": asdict(Verdict(False, "unreadable_record", detail=said))}
@@ -75,11 +78,11 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # whatever a native library prints must not end up among the answers
-    with quiet():
+    with quiet(), WarcFiles() as opened:
         for row in job["rows"]:
             signal.setitimer(signal.ITIMER_PROF, config.max_cpu_seconds)  # its signal ends the process
             try:
-                answer = prepared(Path(job["files"]), row, config, Path(job["folder"]))
+                answer = prepared(opened, Path(job["files"]), row, config, Path(job["folder"]))
             except MemoryError:
                 answer = {"verdict": asdict(Verdict(False, "decoder_memory", None, config.max_memory_mb, detail="MiB"))}
             signal.setitimer(signal.ITIMER_PROF, 0)

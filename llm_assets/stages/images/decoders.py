@@ -5,7 +5,6 @@ which it died, which gets the rule ``decoder_died``: no run fails for it, and no
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from threading import Timer
 from typing import IO, Any
 
 from llm_assets.core.ledger import Verdict
+from llm_assets.core.machine import available_cores
 from llm_assets.core.recipe.images import ImageDatasetConfig
 
 Row = Mapping[str, Any]
@@ -38,7 +38,7 @@ class Decoders:
 
     def answers(self, rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Any]]]:
         """(row, answer of the child) of each row, in any order."""
-        workers = max(1, min(len(rows), self.config.workers or len(os.sched_getaffinity(0))))
+        workers = max(1, min(len(rows), self.config.workers or available_cores()))
         found: SimpleQueue[tuple[Row, dict[str, Any]]] = SimpleQueue()
 
         def drain(mine: Sequence[Row]) -> None:

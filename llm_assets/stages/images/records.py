@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from llm_assets.core.errors import InputError
-from llm_assets.core.warcs import http_payload, read_member
+from llm_assets.core.warcs import WarcFiles, http_payload
 
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
-def payload_of(files: Path, row: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
+def payload_of(opened: WarcFiles, files: Path, row: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
     """HTTP headers and body of a row of the index. ``InputError`` where the record is damaged."""
-    with open(files / row["warc_file"], "rb") as handle:
-        record = read_member(handle, row["offset"], row["length"])
+    record = opened.record(f"{files}/{row['warc_file']}", row["offset"], row["length"])
     try:
         headers, body = http_payload(record)
     except OSError as error:  # a content encoding that can't be undone

@@ -6,7 +6,6 @@ asks for.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,9 +19,11 @@ from PIL import Image
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import Verdict, ledger_frame, ledger_row, write_ledger
+from llm_assets.core.machine import available_cores
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.images import ImageDatasetConfig
 from llm_assets.core.report import Report
+from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.images.captions import KINDS, Captions
 from llm_assets.stages.images.copies import Candidate, choose, order_of, thumb_of
 from llm_assets.stages.images.decoders import Decoders
@@ -78,7 +79,7 @@ def run(inputs: Inputs, out: WorkDir, config: ImageDatasetConfig, progress: Prog
     records = list(index.filter(pl.col("kind") == "image").iter_rows(named=True))
     (out.files / FOLDER).mkdir(exist_ok=True)
     (out.private / FOLDER).mkdir(exist_ok=True)
-    with ThreadPoolExecutor(config.workers or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(config.workers or available_cores()) as pool:
         texts, unreadable = _captions(raw, index, records, config.max_caption_chars)
         verdicts, made = _decoded(raw, records, config, out, progress)
         chosen = _chosen(made, verdicts, config)
@@ -95,14 +96,15 @@ def run(inputs: Inputs, out: WorkDir, config: ImageDatasetConfig, progress: Prog
 def _captions(raw: Artefact, index: pl.DataFrame, records: Sequence[Mapping[str, Any]], max_chars: int) -> tuple[Captions, int]:
     """What the crawl's pages say of its images, and how many pages could not be read."""
     texts, unreadable = Captions({row["canonical_url"] for row in records}, max_chars), 0
-    for row in index.filter(pl.col("kind") == "page").iter_rows(named=True) if records else ():
-        try:
-            headers, body = payload_of(raw.files, row)
-        except InputError:  # the page's own line in the ledger of extracted_pages says what is wrong with it
-            unreadable += 1
-            continue
-        if b"<img" in body or b"<IMG" in body:
-            texts.read(body, encoding_of(headers, body), row["url"])
+    with WarcFiles() as opened:
+        for row in index.filter(pl.col("kind") == "page").iter_rows(named=True) if records else ():
+            try:
+                headers, body = payload_of(opened, raw.files, row)
+            except InputError:  # the page's own line in the ledger of extracted_pages says what is wrong with it
+                unreadable += 1
+                continue
+            if b"<img" in body or b"<IMG" in body:
+                texts.read(body, encoding_of(headers, body), row["url"])
     return texts, unreadable
 
 

@@ -3,7 +3,6 @@
 It is trained on the crawls that the recipe names, never on "the newest": a refresh must not change ids.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import write_json
+from llm_assets.core.machine import available_cores
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.tokens import TokenizerConfig
 from llm_assets.core.report import Report
@@ -82,7 +82,7 @@ def trained(batches: Iterator[list[str]], config: TokenizerConfig, planned_bytes
         from llm_assets.lm import bpe
         from llm_assets.lm.pretokens import PieceCounter
 
-        counter = PieceCounter(config.threads or (os.cpu_count() or 1))
+        counter = PieceCounter(config.threads or available_cores())
         for batch in batches:
             counter.add(batch)
         words, limits = counter.words(), {"min_count": config.min_pair_count, "max_chars": config.max_token_chars}

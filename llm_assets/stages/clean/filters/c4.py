@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from llm_assets.core.recipe.cleaning import C4Rules
+from llm_assets.core.texts import from_utf8, utf8
 from llm_assets.stages.clean.filters.base import Rule
 from llm_assets.stages.clean.filters.measures import tables
-from llm_assets.stages.clean.texts import from_utf8, utf8
 
 _LISTED = (
     "lorem ipsum",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
-from llm_assets.stages.clean.texts import utf8
+from llm_assets.core.texts import utf8
 
 Array = npt.NDArray[Any]
 

@@ -1,6 +1,5 @@
 """Which files of a folder are read and how: by their suffix, in the order of their paths."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from llm_assets.core.documents import replace_surrogates
 from llm_assets.core.inbox import is_whole
+from llm_assets.core.machine import available_cores
 from llm_assets.core.recipe.sources import LocalFiles
 from llm_assets.stages.crawl.local import child
 from llm_assets.stages.crawl.local.documents import HTML, MARKDOWN, PLAIN, UTF8, UTF16, Document, Rejected, decoded, parts_of
@@ -54,7 +54,7 @@ def listed(folder: Path) -> tuple[list[LocalFile], int]:
 
 def items(files: Iterable[LocalFile], config: LocalFiles) -> Iterator[tuple[LocalFile, Item]]:
     """Every document of every file, and every reject, in order. PDF and EPUB files are read ahead in processes of their own."""
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or available_cores()
     waiting: deque[tuple[LocalFile, Future[list[Item]] | None]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for file in files:
