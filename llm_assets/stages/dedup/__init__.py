@@ -27,7 +27,7 @@ SPECS: tuple[AssetSpec, ...] = (
             Input("eval_suite"),
         ),
         code_version="3",
-        code=("llm_assets.stages.dedup", "llm_assets.core.compiled", "llm_assets.core.shards"),
+        code=("llm_assets.stages.dedup", "llm_assets.core.shards"),
         libraries=("polars", "tldextract"),
         partitioned=True,
         follows="cleaned_corpus",

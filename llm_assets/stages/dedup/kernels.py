@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_assets.core.compiled import compiled, mix
+from llm_assets.lm.compiled import compiled, mix
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_assets.core.compiled import compiled, decode
+from llm_assets.lm.compiled import compiled, decode
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,7 @@ SPECS: tuple[AssetSpec, ...] = (
         gates="llm_assets.stages.tokens.gates:tokenizer",
         gate_names=("text_round_trips", "vocabulary_exact", "control_ids"),
         inputs=(Input("deduped_shards", "named"),),
-        code=("llm_assets.core.compiled", "llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
+        code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
         libraries=("tokenizers", "numba"),
     ),
     AssetSpec(

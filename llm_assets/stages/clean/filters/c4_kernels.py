@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_assets.core.compiled import compiled, decode
+from llm_assets.lm.compiled import compiled, decode
 from llm_assets.stages.clean.filters.kernels import LETTER, NUMBER, SPACE
 
 LOREM, CURLY, SENTENCES, EDITED = 0, 1, 2, 3  # columns of ``clean``'s counts

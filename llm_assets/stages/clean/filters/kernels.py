@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llm_assets.core.compiled import compiled, decode, mix
+from llm_assets.lm.compiled import compiled, decode, mix
 
 Array = npt.NDArray[Any]
 

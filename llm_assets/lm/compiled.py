@@ -1,8 +1,8 @@
 """What the compiled loops of all rooms share: how they are compiled, a mixing function, a character of UTF-8.
 
 numba keeps what it compiled beside each file, or in ``NUMBA_CACHE_DIR``, and renews it when that file changes, but not when a
-function that it calls from another file does. So what stands here is here to stay; assets whose content depends on it name
-this module among their code.
+function that it calls from another file does. So what stands here is here to stay. It is no part of ``core``, which must load
+without numba.
 """
 
 from collections.abc import Callable
