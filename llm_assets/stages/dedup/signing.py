@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow.parquet as pq
 
 from llm_assets.core.documents import CLEANED
 from llm_assets.core.machine import available_cores
@@ -85,6 +86,11 @@ class Texts:
         return int(self.row.size)
 
 
+def heights(shards: list[Path]) -> list[int]:
+    """Rows of each shard, by its footer."""
+    return [pq.read_metadata(shard).num_rows for shard in shards]
+
+
 def sign(
     shards: list[Path], config: DedupedShardsConfig, runs: EvalRuns, private: Path, progress: Progress
 ) -> tuple[Texts, pl.DataFrame]:
@@ -92,7 +98,7 @@ def sign(
 
     The result does not depend on ``config.threads``.
     """
-    count = sum(pl.scan_parquet(shard).select(pl.len()).collect().item() for shard in shards)
+    count = sum(heights(shards))
     functions = HashFunctions.of(config)
     bands = BandFile(private / "bands.u64", count, config.bands)
     metas: list[pl.DataFrame] = []
