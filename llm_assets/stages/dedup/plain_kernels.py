@@ -39,10 +39,7 @@ def spell(data: Array, ends: Array, lower: Array) -> tuple[Array, Array, Array]:
             # above the table: kana (without the marks that combine), unified ideographs, and Hangul syllables, which compose
             # with letters of the table only
             elif not (
-                0x3041 <= point <= 0x3096
-                or 0x30A1 <= point <= 0x30FA
-                or 0x4E00 <= point < 0x9FD6
-                or 0xAC00 <= point <= 0xD7A3
+                0x3041 <= point <= 0x3096 or 0x30A1 <= point <= 0x30FA or 0x4E00 <= point < 0x9FD6 or 0xAC00 <= point <= 0xD7A3
             ):
                 point = np.int64(-1)
             position += size
