@@ -18,7 +18,7 @@ SPECS: tuple[AssetSpec, ...] = (
             "counts_add_up",
         ),
         inputs=(Input("raw_crawl", "same"),),
-        code=("llm_assets.stages.extract", "llm_assets.core.warcs", "llm_assets.core.shards"),
+        code=("llm_assets.stages.extract", "llm_assets.core.decoding", "llm_assets.core.warcs", "llm_assets.core.shards"),
         libraries=("fastwarc", "resiliparse", "trafilatura"),
         partitioned=True,
         follows="raw_crawl",

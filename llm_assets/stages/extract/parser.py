@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llm_assets.core.decoding import Decoded, decode
 from llm_assets.core.errors import InputError
 from llm_assets.core.warcs import WarcFiles, http_payload
-from llm_assets.stages.extract.decoding import Decoded, decode
 from llm_assets.stages.extract.html import Page, parse_html, parse_plain
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")

@@ -6,11 +6,11 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="image_dataset",
         entry="llm_assets.stages.images.run:run",
-        code_version="2",
+        code_version="3",
         gates="llm_assets.stages.images.checks:gates",
         gate_names=("images_decode", "enough_kept", "images_table", "counts_add_up"),
         inputs=(Input("raw_crawl", "same"),),
-        code=("llm_assets.stages.images.child", "llm_assets.core.warcs", "llm_assets.core.tags"),
+        code=("llm_assets.stages.images.child", "llm_assets.core.decoding", "llm_assets.core.warcs", "llm_assets.core.tags"),
         libraries=("pillow", "resiliparse"),
         partitioned=True,
         follows="raw_crawl",
