@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import polars as pl
 from PIL import Image
 
+from llm_assets.core import optouts
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import Verdict, ledger_frame, ledger_row, write_ledger
@@ -140,10 +141,8 @@ def _decoded(
 
 
 def _refused(row: Mapping[str, Any], config: ImageDatasetConfig) -> Verdict | None:
-    for signal in config.honour_optouts:
-        if row.get(f"optout_{signal}"):
-            return Verdict(False, f"optout_{signal}")
-    return Verdict(False, "truncated") if row["truncated"] else None
+    opted_out = optouts.refused(row, config.honour_optouts)
+    return opted_out or (Verdict(False, "truncated") if row["truncated"] else None)
 
 
 def _made(members: Sequence[Mapping[str, Any]], answer: Mapping[str, Any], verdict: Verdict, folder: Path) -> Made:
