@@ -9,7 +9,7 @@ Three steps, each of which measures before it believes:
    the place: what holds them all is.
 3. Single blocks: a line of links, a heading that repeats the title, headings without text.
 
-Text is weighed by characters outside of links; a short line that is no sentence counts little.
+Text is weighed by characters outside of links (``Block.weight``).
 """
 
 import re
@@ -29,7 +29,6 @@ REMARKS_LEFT_SHARE, REMARKS_LEFT_WEIGHT = 0.15, 200
 MAIN_SHARE = 0.5
 CORE_SHARE = 0.8
 TWIN_WEIGHT = 10
-SHORT_CHARS, SHORT_WEIGHT = 40, 0.25
 # What stands around the core and is as long as this, without links and ending like a sentence, is text.
 LONG_PROSE_CHARS = 120
 # Less than this share of the weight means that the rules have failed on the page.
@@ -46,7 +45,6 @@ STOCK_PHRASES = re.compile(
     re.IGNORECASE,
 )
 ABOVE_TITLE_SHARE = 0.15
-_CLASS = re.compile(r'\bclass="([^"]+)"')
 
 BARE_WORDS, BARE_LINK_SHARE = 25, 0.1
 TEXT_LINK_SHARE, TEXT_WORDS = 0.8, 30
@@ -55,7 +53,7 @@ TEXT_LINK_SHARE, TEXT_WORDS = 0.8, 30
 def main_blocks(layout: Layout, titles: str) -> list[Block]:
     """The blocks of the main text, in order; ``titles``: what a first heading may repeat."""
     blocks = layout.blocks
-    weights = [weight(block) for block in blocks]
+    weights = [block.weight for block in blocks]
     total = sum(weights)
     kept = _without_furniture(layout, weights, total)
     chosen = _core(layout, kept, weights)
@@ -86,23 +84,15 @@ def _without_stock_lines(blocks: list[Block], titles: str) -> list[Block]:
 
 def _after_title(blocks: list[Block], titles: str) -> list[Block]:
     """Without the heading that repeats the title, and without the little that stands above it."""
-    total = sum(map(weight, blocks))
+    total = sum(block.weight for block in blocks)
     above = 0.0
     for place, block in enumerate(blocks):
         if block.kind == "heading" and _same(block.text, titles):
             return blocks[place + 1 :]
-        above += weight(block)
+        above += block.weight
         if above > ABOVE_TITLE_SHARE * total:
             break
     return blocks
-
-
-def weight(block: Block) -> float:
-    """Characters that speak for text."""
-    if block.kind == "heading":
-        return 0.0
-    plain = max(0, len(block.text) - block.link_chars)
-    return plain if plain >= SHORT_CHARS or block.is_sentence or block.kind in ("pre", "table") else plain * SHORT_WEIGHT
 
 
 def _without_furniture(layout: Layout, weights: list[float], total: float, lenient: bool = False) -> list[bool]:
@@ -134,7 +124,7 @@ def _is_header_line(block: Block) -> bool:
 
 
 def _is_long_prose(block: Block) -> bool:
-    return block.kind in ("paragraph", "bare", "pre") and weight(block) >= LONG_PROSE_CHARS and block.is_sentence
+    return block.kind in ("paragraph", "bare", "pre") and block.weight >= LONG_PROSE_CHARS and block.is_sentence
 
 
 def _core(layout: Layout, keep: list[bool], weights: list[float]) -> list[bool]:
@@ -174,9 +164,7 @@ def _smallest(places: list[Range], otherwise: Range) -> Range:
 
 def _twins(one: Range, other: Range) -> bool:
     """Whether two elements are of one make: same tag and same classes."""
-    if one.tag != other.tag or "class=" not in one.attributes:
-        return False
-    return one.attributes == other.attributes or _CLASS.findall(one.attributes) == _CLASS.findall(other.attributes) != []
+    return one.tag == other.tag and one.classes == other.classes != ""
 
 
 def _same(heading: str, titles: str) -> bool:

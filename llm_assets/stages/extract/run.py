@@ -21,7 +21,7 @@ from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Report
 from llm_assets.core.shards import cut, shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
-from llm_assets.stages.extract.html import check_extractor
+from llm_assets.stages.extract.html import check_extractor, warm_up
 from llm_assets.stages.extract.supervisor import Supervisor
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
@@ -52,6 +52,7 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
         .sort("warc_file", "offset")
     )
     pages.write_parquet(out.private / _PLANNED)
+    warm_up()  # once, and not in each parser process at the same time
     shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
     run_shard_steps(
         "llm_assets.stages.extract.run:shard",
