@@ -22,7 +22,7 @@ from llm_assets.core.report import Report
 from llm_assets.core.shards import cut, shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
 from llm_assets.stages.extract.html import check_extractor, warm_up
-from llm_assets.stages.extract.supervisor import Supervisor
+from llm_assets.stages.extract.supervisor import kept_supervisor
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
 CAPTURES_FILE = "captures.parquet"
@@ -97,7 +97,7 @@ def extract(
         else:
             verdicts[page["doc_id"]] = early
     limits = {name: getattr(config, name) for name in _LIMITS}
-    with Supervisor(limits, config.stall_seconds, log) as supervisor:
+    with kept_supervisor(limits, config.stall_seconds, log) as supervisor:
         for page, found in zip(wanted, supervisor.answers([_job(page, raw) for page in wanted]), strict=True):
             if "rule" in found:
                 verdict = Verdict(False, found["rule"], found["value"], found["threshold"], detail=found["detail"] or None)
