@@ -18,6 +18,15 @@ import numba
 import numpy as np
 from numba.core import caching
 
+# numba looks for scipy's BLAS when it loads its functions of arrays, a fifth of a second in every process. No loop of
+# ours multiplies matrices.
+_BLAS = "scipy.linalg"
+if _BLAS not in sys.modules:
+    sys.modules[_BLAS] = None  # type: ignore[assignment]
+    import numba.np.arraymath
+
+    del sys.modules[_BLAS]
+
 _IMPORT = re.compile(rf"^from ({__package__.partition('.')[0]}[\w.]*) import (.*)$", re.MULTILINE)
 _F = TypeVar("_F", bound=Callable[..., Any])
 
