@@ -22,7 +22,7 @@ from llm_assets.core.report import Report
 from llm_assets.core.shards import cut, shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
 from llm_assets.stages.extract.html import check_extractor, warm_up
-from llm_assets.stages.extract.supervisor import kept_supervisor
+from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
 CAPTURES_FILE = "captures.parquet"
@@ -54,18 +54,21 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
     pages.write_parquet(out.private / _PLANNED)
     warm_up()  # once, and not in each parser process at the same time
     shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
-    run_shard_steps(
-        "llm_assets.stages.extract.run:shard",
-        {"crawl": out.partition, "shards": shards},
-        len(shards),
-        out.private / "steps",
-        progress,
-        places={"raw": str(raw.files), "files": str(out.files), "private": str(out.private)},
-        config=config,
-        inputs=[raw],
-        executor=config.executor,
-        workers=config.workers,
-    )
+    try:
+        run_shard_steps(
+            "llm_assets.stages.extract.run:shard",
+            {"crawl": out.partition, "shards": shards},
+            len(shards),
+            out.private / "steps",
+            progress,
+            places={"raw": str(raw.files), "files": str(out.files), "private": str(out.private)},
+            config=config,
+            inputs=[raw],
+            executor=config.executor,
+            workers=config.workers,
+        )
+    finally:
+        end_kept()
     return _collect(out)
 
 

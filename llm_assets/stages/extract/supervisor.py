@@ -11,6 +11,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -123,22 +124,22 @@ class Supervisor:
         return code
 
 
-_kept: dict[str, Supervisor] = {}
+_kept: dict[int, tuple[str, Supervisor]] = {}  # by thread
 
 
 @contextmanager
 def kept_supervisor(limits: dict[str, Any], stall_seconds: float, log: Path) -> Iterator[Supervisor]:
-    """The supervisor of this process for these limits, whose parser goes on with the next shard; see ``Supervisor``.
+    """The supervisor of this thread for these limits, whose parser goes on with the next shard; see ``Supervisor``.
 
-    After an exception, and after many pages, the next shard gets a new parser. What is left ends with this process.
+    After an exception, and after many pages, the next shard gets a new parser. ``end_kept`` ends what is left.
     """
-    key = json.dumps([limits, stall_seconds])
-    if key not in _kept:
-        for other in list(_kept):
-            _kept.pop(other).end()
-        _kept[key] = Supervisor(limits, stall_seconds, log)
-        atexit.register(_kept[key].end)
-    supervisor = _kept[key]
+    thread, key = threading.get_ident(), json.dumps([limits, stall_seconds])
+    said, supervisor = _kept.get(thread, ("", None))
+    if supervisor is None or said != key:
+        if supervisor is not None:
+            supervisor.end()
+        supervisor = Supervisor(limits, stall_seconds, log)
+        _kept[thread] = key, supervisor
     supervisor.log = log
     try:
         yield supervisor
@@ -147,6 +148,13 @@ def kept_supervisor(limits: dict[str, Any], stall_seconds: float, log: Path) -> 
         raise
     if supervisor.served >= _PAGES:
         supervisor.end()
+
+
+@atexit.register
+def end_kept() -> None:
+    """End the parsers that wait for a next shard."""
+    while _kept:
+        _kept.popitem()[1][1].end()
 
 
 def _line_of(job: dict[str, Any]) -> bytes:

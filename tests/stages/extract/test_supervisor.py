@@ -97,8 +97,8 @@ def test_one_parser_serves_shard_after_shard_until_it_is_old_or_something_fails(
     monkeypatch.setattr(supervising, "_PAGES", 4)
     assert served(tmp_path) == second  # replaced after this one
     assert served(tmp_path) != second
-    for kept in supervising._kept.values():
-        kept.end()
+    supervising.end_kept()
+    assert not supervising._kept
 
 
 def test_processor_time_is_capped(tmp_path):
