@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 from llm_assets.lm.compiled import borrowing
 from llm_assets.stages.extract.reader_state import (
+    B_BLANKS,
     B_BYTE,
     B_BYTE_END,
     B_END,
@@ -209,7 +210,7 @@ def close(page: Page, state: State) -> None:
     block[B_QUOTES], block[B_LINKED] = now[QUOTED], linked
     block[B_LANGUAGE] = now[LANGUAGE] if kind == PREFORMATTED else -1
     block[B_START], block[B_END], block[B_BYTE], block[B_BYTE_END] = start, start + chars, first, used
-    block[B_SENTENCE] = 1 if sentence else 0
+    block[B_SENTENCE], block[B_BLANKS] = 1 if sentence else 0, blanks
     if kind == HEADING:
         block[B_WEIGHT] = 0
     else:

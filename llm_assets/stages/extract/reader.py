@@ -8,10 +8,13 @@ What an element's attributes say is looked up here, once for all elements that h
 """
 
 import re
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 from llm_assets.stages.extract import reader_state as R
 from llm_assets.stages.extract import tags as T
@@ -19,6 +22,8 @@ from llm_assets.stages.extract.blocks import SENTENCE_ENDS, Block, Kind
 from llm_assets.stages.extract.hints import Hint, hint
 from llm_assets.stages.extract.reader_kernels import read
 from llm_assets.stages.extract.scan import Scan
+
+Array = npt.NDArray[Any]
 
 LIMITS = R.Limits(
     # Lists and boxes of which more is links are navigation.
@@ -38,36 +43,44 @@ LIMITS = R.Limits(
 )
 
 _KINDS: tuple[Kind, ...] = ("heading", "paragraph", "bare", "pre", "table")
-_HINTS = tuple(Hint)
 _LANGUAGE = re.compile(r"\b(?:language|lang|highlight-source|highlight|brush|sourceCode)[-:\s]+([a-zA-Z0-9+#]{1,20})\b")
 _NO_LANGUAGE = frozenset(("default", "none", "text", "plain", "plaintext", "notranslate", "source", "wrapper", "block", "code"))
 _SPEAKING = frozenset((T.DIV, T.PRE, T.CODE))
 _FIELD = re.compile(r'type="(?!text|email|search|tel|password|number)')
 _FOLD = ("aria-expanded=", "aria-controls=")
 _START = re.compile(r'\bstart="(\d{1,6})"')
-_CLASS = re.compile(r'\bclass="([^"]+)"')
+_CLASS = re.compile(rb'\bclass="([^"]+)"')
 
 
-@dataclass(slots=True)
-class Range:
-    """Blocks ``start`` to ``end`` (exclusive) of an element; ``kind`` is what its names say, ``classes`` its class names."""
-
-    start: int
-    end: int
-    tag: str
-    kind: Hint
-    links: bool = False  # navigation by its share of links
-    classes: str = ""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """A page's blocks in order, ranges that look like furniture (inner ones first), and containers (inner ones first)."""
+    """What was read of a page, as arrays: ``state`` holds its blocks in order, regions and containers (inner ones first)."""
 
-    blocks: list[Block] = field(default_factory=list)
-    regions: list[Range] = field(default_factory=list)
-    containers: list[Range] = field(default_factory=list)
-    muted: int = 0  # characters of the menus, which were not read, with their mark-up
+    page: Scan
+    given: R.Page
+    state: R.State
+
+    @property
+    def size(self) -> int:
+        """How many blocks there are."""
+        return int(self.state.now[R.N_BLOCKS])
+
+    @property
+    def muted(self) -> int:
+        """Characters of the menus, which were not read, with their mark-up."""
+        return int(self.state.now[R.MUTED])
+
+    def blocks(self, places: Array) -> list[Block]:
+        """Some of the blocks; ``places``: (n,) numbers."""
+        text = self.state.out[: self.state.now[R.OUT]].tobytes().decode("utf-8", "surrogatepass")
+        made = []
+        for row in self.state.blocks[places].tolist():
+            kind, level, marker, indent, quotes, links, language, start, end, _, _, sentence, weight, _ = row
+            said = "" if not marker else "-" if marker == R.MARK else f"{marker - R.NUMBERED}."
+            spoken = _language(self.page.key_texts[language]) if language >= 0 else ""
+            weighs = weight / R.WEIGHTS
+            made.append(Block(_KINDS[kind], text[start:end], level, said, indent, quotes, links, spoken, weighs, sentence == 1))
+        return made
 
 
 def read_layout(page: Scan, menus: bool = False) -> Layout:
@@ -88,67 +101,21 @@ def read_layout(page: Scan, menus: bool = False) -> Layout:
         np.empty((most, R.TABLE_COLUMNS), np.int64),
         np.empty((most, R.CELL_COLUMNS), np.int64),
     )
-    read(
-        R.Page(
-            np.frombuffer(page.data, np.uint8),
-            page.tags,
-            page.starts,
-            page.ends,
-            page.keys,
-            np.array(keys, np.int64),
-            _tag_facts(),
-            known.flags,
-            known.levels,
-            *_sentence_ends(),
-            LIMITS,
-        ),
-        state,
-        page.body,
-        page.body_start,
-        menus,
+    given = R.Page(
+        np.frombuffer(page.data, np.uint8),
+        page.tags,
+        page.starts,
+        page.ends,
+        page.keys,
+        np.array(keys, np.int64),
+        _tag_facts(),
+        known.flags,
+        known.levels,
+        *_sentence_ends(),
+        LIMITS,
     )
-    return _layout(page, state)
-
-
-def _layout(page: Scan, state: R.State) -> Layout:
-    now = state.now.tolist()
-    text = state.out[: now[R.OUT]].tobytes().decode("utf-8", "surrogatepass")
-    blocks = []
-    for row in state.blocks[: now[R.N_BLOCKS]].tolist():
-        kind, level, marker, indent, quotes, links, language, start, end, _, _, sentence, weight = row
-        said = "" if not marker else "-" if marker == R.MARK else f"{marker - R.NUMBERED}."
-        blocks.append(
-            Block(
-                _KINDS[kind],
-                text[start:end],
-                level,
-                said,
-                indent,
-                quotes,
-                links,
-                _language(page.key_texts[language]) if language >= 0 else "",
-                weight / R.WEIGHTS,
-                sentence == 1,
-            )
-        )
-    return Layout(
-        blocks,
-        [
-            Range(start, end, T.NAMES[tag], _HINTS[kind], links == 1)
-            for start, end, tag, kind, links, _ in state.regions[: now[R.N_REGIONS]].tolist()
-        ],
-        [
-            Range(start, end, T.NAMES[tag], _HINTS[kind], False, _classes(page.key_texts[key]) if key >= 0 else "")
-            for start, end, tag, kind, _, key in state.containers[: now[R.N_CONTAINERS]].tolist()
-        ],
-        now[R.MUTED],
-    )
-
-
-@lru_cache(maxsize=4_096)
-def _classes(attributes: bytes) -> str:
-    found = _CLASS.search(attributes.decode("utf-8", "surrogatepass"))
-    return found[1] if found else ""
+    read(given, state, page.body, page.body_start, menus)
+    return Layout(page, given, state)
 
 
 def _language(attributes: bytes) -> str:
@@ -175,7 +142,8 @@ def facts_of(tag: int, attributes: bytes) -> int:
         facts |= (int(start[1]) if start else 1) << R.START_SHIFT
     elif tag in _SPEAKING:
         facts |= R.SPEAKS * bool(_language(attributes))
-    return facts
+    classes = _CLASS.search(attributes)
+    return facts | (crc32(classes[1]) >> 1) << R.CLASS_SHIFT if classes else facts
 
 
 class _Facts(dict[tuple[int, bytes], int]):

@@ -63,6 +63,7 @@ from llm_assets.stages.extract.reader_state import (
     S_START,
     S_TAG,
     SPEAKS,
+    START_MASK,
     START_SHIFT,
     T_CAPTIONS,
     T_CELL,
@@ -100,7 +101,7 @@ def _opened(page: Page, state: State, tag: int, facts: int, key: int) -> None:
             state.lists[now[LISTS] - 1] += 1
             now[PENDING] = state.lists[now[LISTS] - 1] + NUMBERED
     elif page.flags[tag] & T.IS_LIST:
-        state.lists[now[LISTS]] = (facts >> START_SHIFT) - 1 if tag == T.OL else UNNUMBERED
+        state.lists[now[LISTS]] = (facts >> START_SHIFT & START_MASK) - 1 if tag == T.OL else UNNUMBERED
         now[LISTS] += 1
     elif page.levels[tag]:
         begin(state, HEADING, page.levels[tag])

@@ -13,9 +13,12 @@ Array = npt.NDArray[Any]
 # Kinds of blocks, as in ``blocks.Kind``, in this order.
 HEADING, PARAGRAPH, BARE, PREFORMATTED, TABLE = range(5)
 # Hints, as in ``hints.Hint``.
-HINT_NONE, HINT_FURNITURE, HINT_MUTE, HINT_TEXT = 0, 1, 4, 5
-# Facts of a key or tag: its hint in three bits, then these, then the number before the first of an ordered list, plus one.
-HINT_BITS, IS_MUTED, IS_FOLD, IS_FIELD, SPEAKS, START_SHIFT = 7, 8, 16, 32, 64, 8
+HINT_NONE, HINT_FURNITURE, HINT_REMARKS, HINT_HEADER, HINT_MUTE, HINT_TEXT, HINT_NOTICE = range(7)
+# Facts of a key or tag: its hint in three bits, then these, then the first number of an ordered list plus one, then a hash of
+# its classes.
+HINT_BITS, IS_MUTED, IS_FOLD, IS_FIELD, SPEAKS, START_SHIFT, CLASS_SHIFT = 7, 8, 16, 32, 64, 8, 32
+
+START_MASK = (1 << (CLASS_SHIFT - START_SHIFT)) - 1
 
 # What is now: ``State.now``.
 (
@@ -26,8 +29,8 @@ HINT_BITS, IS_MUTED, IS_FOLD, IS_FIELD, SPEAKS, START_SHIFT = 7, 8, 16, 32, 64, 
 # Columns of a block; of a region or container; of an open element; of a table; of a cell.
 (
     B_KIND, B_LEVEL, B_MARKER, B_INDENT, B_QUOTES, B_LINKED, B_LANGUAGE, B_START, B_END, B_BYTE, B_BYTE_END, B_SENTENCE,
-    B_WEIGHT, BLOCK_COLUMNS,
-) = range(14)  # fmt: skip
+    B_WEIGHT, B_BLANKS, BLOCK_COLUMNS,
+) = range(15)  # fmt: skip
 R_START, R_END, R_TAG, R_KIND, R_LINKS, R_KEY, RANGE_COLUMNS = range(7)
 S_TAG, S_KIND, S_START, S_CHARS, S_LINKED, S_FIELDS, S_KEY, STACK_COLUMNS = range(8)
 T_ROWS, T_CAPTIONS, T_NESTED, T_CELL, TABLE_COLUMNS = range(5)

@@ -84,6 +84,7 @@ A, BLOCKQUOTE, BODY, BR, BUTTON, CAPTION = map(NUMBERS.__getitem__, ("a", "block
 CODE, DIV, DT, FRAMESET, H1, HEAD, HR = map(NUMBERS.__getitem__, ("code", "div", "dt", "frameset", "h1", "head", "hr"))
 HTML, INPUT, LI, LINK, META, NAV, OL = map(NUMBERS.__getitem__, ("html", "input", "li", "link", "meta", "nav", "ol"))
 P, PRE, TABLE, TR = map(NUMBERS.__getitem__, ("p", "pre", "table", "tr"))
+ARTICLE, ASIDE, MAIN = map(NUMBERS.__getitem__, ("article", "aside", "main"))
 
 # Attributes that say what an element is. Others are never looked at, unless there is a style.
 ATTRIBUTES = ("class", "id", "role", "itemprop", "aria-hidden", "aria-expanded", "aria-controls", "type", "start", "style")
