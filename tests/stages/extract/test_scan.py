@@ -98,7 +98,7 @@ def test_whatever_the_bytes_are_the_tags_lie_in_order_and_are_read(data):
 
 def test_unbalanced_mark_up_is_read_to_the_end():
     ranges = blocks = 0
-    for seed in range(40):
+    for seed in range(100):
         layout = read_layout(Scan.of(soup(random.Random(seed), 100)), menus=seed % 2 == 0)
         now = layout.state.now
         found = [*layout.state.regions[: now[R.N_REGIONS]], *layout.state.containers[: now[R.N_CONTAINERS]]]
