@@ -55,6 +55,35 @@ def standardised(data: Any, bounds: Any, actions: Any) -> tuple[Any, Any, Any]:
     return out[:filled], ends, unsure
 
 
+@compiled
+def reach(data: Any, bounds: Any, least: int) -> Any:
+    """Whether each of n texts has ``least`` characters, where a run of white space counts one and none at the ends: (n,) bool."""
+    n = bounds.size - 1
+    out = np.zeros(n, np.bool_)
+    for text in range(n):
+        at, stop, count, spaced = bounds[text], bounds[text + 1], 0, False
+        while at < stop and count < least:
+            point, size = decode(data, at)
+            at += size
+            if point == 32 or 9 <= point <= 13 or is_white(point):
+                spaced = count > 0
+            else:
+                count += 1 + spaced
+                spaced = False
+        out[text] = count >= least
+    return out
+
+
+@compiled
+def is_white(point: int) -> bool:
+    """Whether a character beyond ASCII is white space (Unicode's White_Space)."""
+    if point < 0x1680:
+        return point == 0x85 or point == 0xA0
+    if point < 0x2000 or point > 0x3000:
+        return point == 0x1680
+    return point <= 0x200A or point == 0x2028 or point == 0x2029 or point == 0x202F or point == 0x205F or point == 0x3000
+
+
 # Classes of characters, bits of the table that ``junk.classes`` builds.
 WHITE, CONTROL, PRIVATE, SYMBOL, LATIN_TAIL, CYRILLIC_TAIL, QUOTE_TAIL = 1, 2, 4, 8, 16, 32, 64
 CHARS, SOLID, REPLACED, CONTROLS, MOJIBAKE, PRIVATES, SYMBOLS = range(7)  # columns of ``signs``

@@ -16,6 +16,7 @@ from llm_assets.core.documents import CLEANED
 from llm_assets.core.ledger import LEDGER_FILE, counts_add_up, ledger_counts
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Gate, Report
+from llm_assets.core.shards import rows_of
 from llm_assets.stages.dedup import lines, removal
 from llm_assets.stages.dedup.contamination import load_suite
 from llm_assets.stages.dedup.fingerprints import word_hashes
@@ -168,8 +169,7 @@ def _holds(rule: str, value: float, one: str, other: str, config: DedupedShardsC
 def _texts(shards: list[Path], ids: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for shard in shards:
-        rows = pl.scan_parquet(shard).filter(pl.col("doc_id").is_in(ids)).select("doc_id", "text").collect()
-        found.update(dict(rows.iter_rows()))
+        found.update(dict(rows_of(shard, ids, ["doc_id", "text"]).iter_rows()))
     return found
 
 
