@@ -135,7 +135,7 @@ def serve() -> None:
     def read() -> None:
         with suppress(EOFError):
             while True:
-                waiting.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from the process that started this one
+                waiting.put(pickle.load(sys.stdin.buffer))
         waiting.put(None)
 
     threading.Thread(target=read, daemon=True).start()

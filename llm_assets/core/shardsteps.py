@@ -7,7 +7,7 @@ Each finished shard is marked with the hash of what it was made of (``shard_mark
 where it was and nothing stale is taken for done. datatrove's statistics know only the ranks of the last launch (case B18):
 totals are always taken from what the shards hold.
 
-Workers are plain subprocesses, not a pool: a pool waits for ever for a worker that the kernel killed, and what
+Workers are threads where a step allows it and few are wanted, else plain subprocesses, not a pool: a pool waits for ever for a worker that the kernel killed, and what
 datatrove does to logging and environment stays out of the caller's process. A worker ends when its parent does.
 """
 
@@ -64,11 +64,12 @@ def run_shard_steps(
 
     The step is given ``arguments``, which decide what comes out, ``places``, which say where things lie, and ``config`` as
     ``config``. A marker counts only for the same arguments, section (without execution fields), content of ``inputs`` and code.
-    ``threaded``: the step lets go of the interpreter's lock, so that on one machine up to four workers are threads of this
-    process, which start at once and load nothing twice. ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. A user's error raised by a step is raised
-    here again, with its message; any other failure is a ``RuntimeError`` with its traceback; ``WorkerDied`` where a signal
-    ended a worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a
-    cluster makes what it can first. Either way the next call makes only what is missing.
+    ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. ``threaded``: the step lets go of the
+    interpreter's lock for most of its work; on one machine up to four workers are then threads of this process, which start
+    at once and load nothing twice. A user's error raised by a step is raised here again, with its message; any other
+    failure is a ``RuntimeError`` with its traceback (of a thread, the error itself); ``WorkerDied`` where a signal ended a
+    worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a cluster makes
+    what it can first. Either way the next call makes only what is missing.
     """
     where = executor or ExecutorConfig()
     check_executor(where)

@@ -31,7 +31,7 @@ def standardised(data: Any, bounds: Any, actions: Any) -> tuple[Any, Any, Any]:
                 point, size = decode(data, at)
                 action = actions[point] if point < actions.size else UNSURE
             at += size
-            if action == COPY or action == UNSURE:
+            if action in (COPY, UNSURE):
                 unsure[text] |= action == UNSURE
                 if filled > origin:
                     for _ in range(min(newlines, 2)):
@@ -57,7 +57,7 @@ def standardised(data: Any, bounds: Any, actions: Any) -> tuple[Any, Any, Any]:
 
 @compiled
 def reach(data: Any, bounds: Any, least: int) -> Any:
-    """Whether each of n texts has ``least`` characters, where a run of white space counts one and none at the ends: (n,) bool."""
+    """Whether each of n texts has ``least`` characters, (n,) bool. A run of white space counts one, and none at the ends."""
     n = bounds.size - 1
     out = np.zeros(n, np.bool_)
     for text in range(n):

@@ -121,6 +121,23 @@ def word_runs(texts: Iterable[str], width: int) -> list[Shingles]:
     return [{tuple(listed[at : at + width]) for at in range(start, end - width + 1)} for start, end in pairwise(starts)]
 
 
+def sharing_runs(texts: list[str], items: list[str], width: int) -> list[bool]:
+    """Whether each text has a run of ``width`` words that one of the items has, compared word by word as ``word_runs`` does.
+
+    Only runs whose first and last word begin and end a run of an item are put together.
+    """
+    wanted: Shingles = set().union(*word_runs(items, width))
+    firsts, lasts = (np.array(sorted({run[place] for run in wanted}), np.uint64) for place in (0, -1))
+    hashes, ends = word_hashes(normalise(pl.Series(texts, dtype=pl.String)).to_list())
+    begins = np.isin(hashes[: max(0, hashes.size - width + 1)], firsts) & np.isin(hashes[width - 1 :], lasts)
+    found = [False] * len(texts)
+    for at in np.flatnonzero(begins).tolist():
+        text = int(np.searchsorted(ends, at, side="right"))
+        if at + width <= ends[text] and not found[text]:
+            found[text] = tuple(hashes[at : at + width].tolist()) in wanted
+    return found
+
+
 def _pairs(inputs: Inputs, ledger: pl.DataFrame, config: DedupedShardsConfig) -> Gate:
     """A sample of dropped documents against the texts that they were dropped for, as they came from cleaning.
 
@@ -184,9 +201,8 @@ def _decontaminated(inputs: Inputs, ledger: pl.DataFrame, kept: pl.DataFrame, co
     sample = judged.sort("doc_id").head(config.sampled_documents)
     dirty: list[str] = []
     for width, texts in suite.by_width().items():
-        items: Shingles = set().union(*word_runs(texts, width))
-        runs = word_runs(sample["text"].to_list(), width)
-        dirty += [doc for doc, found in zip(sample["doc_id"], runs, strict=True) if found & items and doc not in dirty]
+        sharing = sharing_runs(sample["text"].to_list(), texts, width)
+        dirty += [doc for doc, found in zip(sample["doc_id"], sharing, strict=True) if found and doc not in dirty]
     whole = set(normalise(pl.Series(suite.texts, dtype=pl.String)).to_list())
     same = judged.select("doc_id", text=normalise(judged["text"])).filter(pl.col("text").is_in(list(whole)))["doc_id"].to_list()
     message = (
