@@ -7,8 +7,9 @@ Each finished shard is marked with the hash of what it was made of (``shard_mark
 where it was and nothing stale is taken for done. datatrove's statistics know only the ranks of the last launch (case B18):
 totals are always taken from what the shards hold.
 
-Workers are threads where a step allows it and few are wanted, else plain subprocesses, not a pool: a pool waits for ever for a worker that the kernel killed, and what
-datatrove does to logging and environment stays out of the caller's process. A worker ends when its parent does.
+Workers are threads where a step allows it and few are wanted. Else they are plain subprocesses, not a pool: a pool waits for
+ever for a worker that the kernel killed, and what datatrove does to logging and environment stays out of the caller's process.
+A worker ends when its parent does.
 """
 
 import os

@@ -124,17 +124,18 @@ def word_runs(texts: Iterable[str], width: int) -> list[Shingles]:
 def sharing_runs(texts: list[str], items: list[str], width: int) -> list[bool]:
     """Whether each text has a run of ``width`` words that one of the items has, compared word by word as ``word_runs`` does.
 
-    Only runs whose first and last word begin and end a run of an item are put together.
+    A run is put together only where each of its words stands at that place of a run of an item.
     """
     wanted: Shingles = set().union(*word_runs(items, width))
-    firsts, lasts = (np.array(sorted({run[place] for run in wanted}), np.uint64) for place in (0, -1))
     hashes, ends = word_hashes(normalise(pl.Series(texts, dtype=pl.String)).to_list())
-    begins = np.isin(hashes[: max(0, hashes.size - width + 1)], firsts) & np.isin(hashes[width - 1 :], lasts)
+    begins = np.arange(max(0, hashes.size - width + 1))
+    owner = np.searchsorted(ends, begins, side="right")
+    begins = begins[begins + width <= ends[owner]]  # runs within one text
+    for place, words in enumerate(zip(*wanted, strict=True)):
+        begins = begins[np.isin(hashes[begins + place], np.array(words, np.uint64))]
     found = [False] * len(texts)
-    for at in np.flatnonzero(begins).tolist():
-        text = int(np.searchsorted(ends, at, side="right"))
-        if at + width <= ends[text] and not found[text]:
-            found[text] = tuple(hashes[at : at + width].tolist()) in wanted
+    for text, at in zip(np.searchsorted(ends, begins, side="right").tolist(), begins.tolist(), strict=True):
+        found[text] = found[text] or tuple(hashes[at : at + width].tolist()) in wanted
     return found
 
 
