@@ -16,6 +16,7 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.recipe.cleaning import LanguageRules
 from llm_assets.core.texts import utf8
 from llm_assets.stages.clean.fasttext_file import Model, load
+from llm_assets.stages.clean.text_kernels import reach
 
 UNDETERMINED = "und"
 
@@ -38,10 +39,10 @@ def _model() -> Model:
 def identify_all(texts: pl.Series, config: LanguageRules) -> pl.DataFrame:
     """``lang`` (ISO 639-1 code or "und") and ``lang_score`` (0 to 1, float32) of each text."""
     model = _model()
-    numbers, scores = model.predict(*utf8(texts))
+    data, bounds = utf8(texts)
+    numbers, scores = model.predict(data, bounds)
     names = pl.Series([*model.labels, UNDETERMINED], dtype=pl.String)
-    long_enough = texts.fill_null("").str.replace_all(r"\s+", " ").str.strip_chars().str.len_chars() >= config.min_chars
-    judged = (numbers >= 0) & long_enough.to_numpy()
+    judged = (numbers >= 0) & reach(data, bounds, config.min_chars)
     scores = np.where(judged, np.minimum(scores, 1.0), 0.0).astype(np.float32)
     sure = judged & (scores >= config.min_score)
     return pl.DataFrame({"lang": names.gather(np.where(sure, numbers, len(model.labels))), "lang_score": scores})
