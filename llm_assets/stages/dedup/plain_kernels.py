@@ -22,44 +22,35 @@ def spell(data: Array, ends: Array, lower: Array) -> tuple[Array, Array, Array]:
     filled = position = begin = 0
     for text in range(ends.size):
         end = ends[text]
-        pending = False
+        spaced = True  # no space is wanted here: at the beginning, or after one
         while position < end:
             first = np.int64(data[position])
-            if first < 0x80:  # most bytes
-                position += 1
+            if first < 0x80:  # most bytes; without a branch, since where words end can't be foreseen
                 small = lower[first]
-                if small == 0x20:
-                    pending = True
-                    continue
-                if pending:
-                    found[filled] = 0x20
-                    filled += filled > begin
-                    pending = False
+                space = small == 0x20
                 found[filled] = small
-                filled += 1
+                filled += 1 - (space & spaced)
+                spaced = space
+                position += 1
                 continue
             point, size = decode(data, position)
             if point < lower.size:
                 point = np.int64(lower[point])
-            # above the table: kana (without the marks that combine) and unified ideographs
-            elif not (0x3041 <= point <= 0x3096 or 0x30A1 <= point <= 0x30FA or 0x4E00 <= point < 0x9FD6):
+            # above the table: kana (without the marks that combine), unified ideographs, and Hangul syllables, which compose
+            # with letters of the table only
+            elif not (
+                0x3041 <= point <= 0x3096 or 0x30A1 <= point <= 0x30FA or 0x4E00 <= point < 0x9FD6 or 0xAC00 <= point <= 0xD7A3
+            ):
                 point = np.int64(-1)
             position += size
-            if point == 0x20:
-                pending = True
-                continue
             if point < 0:
                 known[text] = False
                 filled = begin
                 position = end
                 break
-            if pending and filled > begin:
-                found[filled] = 0x20
-                filled += 1
-            pending = False
             if point < 0x80:
                 found[filled] = point
-                filled += 1
+                filled += 1 - ((point == 0x20) & spaced)
             elif point < 0x800:
                 found[filled] = 0xC0 | (point >> 6)
                 found[filled + 1] = 0x80 | (point & 0x3F)
@@ -69,8 +60,10 @@ def spell(data: Array, ends: Array, lower: Array) -> tuple[Array, Array, Array]:
                 found[filled + 1] = 0x80 | ((point >> 6) & 0x3F)
                 found[filled + 2] = 0x80 | (point & 0x3F)
                 filled += 3
+            spaced = point == 0x20
+        filled -= spaced & (filled > begin)
         stops[text] = begin = filled
-    return found[:filled].copy(), stops, known
+    return found[:filled], stops, known
 
 
 @compiled
@@ -139,4 +132,4 @@ def fold(data: Array, ends: Array) -> tuple[Array, Array]:
             filled += 1
             position += 1
         stops[text] = begin = filled
-    return found[:filled].copy(), stops
+    return found[:filled], stops

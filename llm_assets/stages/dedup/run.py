@@ -29,7 +29,7 @@ from llm_assets.stages.dedup.contamination import Suite, load_suite
 from llm_assets.stages.dedup.index import IndexWriter, OlderIndex
 from llm_assets.stages.dedup.judge import THIS_CRAWL, Verdicts, judge, related, superseded
 from llm_assets.stages.dedup.order import judging_order
-from llm_assets.stages.dedup.signing import Texts, sign
+from llm_assets.stages.dedup.signing import Texts, heights, sign
 
 Array = npt.NDArray[Any]
 CONTAMINATED, EXACT_DUPLICATE, NEAR_DUPLICATE = "contaminated", "exact_duplicate", "near_duplicate"
@@ -50,8 +50,9 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     repeated = None
     if config.repeated_lines.action != "keep":
         repeated = lines.find(shards, texts, kept, older, config.repeated_lines, out.private)
-    with ThreadPoolExecutor(1) as beside:  # the index is sorted while shards are compressed
+    with ThreadPoolExecutor(1) as beside:  # the index is sorted, and a plot drawn, while shards are compressed
         index = beside.submit(_write_index, out.files, texts, kept, repeated, config)
+        plot = beside.submit(_plot, verdicts.best[verdicts.fate == NEAR], out.files)
         changed, sources = _write_shards(shards, texts, kept, repeated, config, out.files)
         index.result()
     replaced = superseded(texts, kept, older, out.partition)
@@ -60,7 +61,7 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     counts = write_ledger(out.files, ledger)
     shares = removal.count(pl.concat([sources, fates(ledger, out.partition).drop("doc_id")], how="horizontal"))
     shares.write_parquet(out.files / removal.TABLE, compression="zstd")
-    report = _report(ledger, counts, shares, replaced, older, texts, out.files)
+    report = _report(ledger, counts, shares, replaced, older, texts, plot.result())
     _count_lines(report, changed, repeated)
     report.metrics |= _contamination_metrics(verdicts, config, older)
     return report
@@ -98,8 +99,7 @@ def _write_shards(
         stale.unlink()
     ranks = np.full(texts.size, -1, np.int64)
     ranks[texts.row[kept]] = kept
-    heights = [pl.scan_parquet(shard).select(pl.len()).collect().item() for shard in shards]
-    starts = np.cumsum([0, *heights])
+    starts = np.cumsum([0, *heights(shards)])
 
     def one(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         frame = pl.read_parquet(shards[number]).select(CLEANED.names()).cast(CLEANED)
@@ -217,6 +217,15 @@ def _count_lines(report: Report, changed: pl.DataFrame, repeated: lines.Repeated
     ]
 
 
+def _plot(similarities: Array, files: Path) -> dict[str, str]:
+    """Draw how similar near-duplicates are; title and path, as a report has them."""
+    if not similarities.size:
+        return {}
+    path = "plots/similarity.png"
+    plots.histogram(files / path, similarities.tolist(), title="Near-duplicates", x="Jaccard similarity", bins=20)
+    return {"Similarity of near-duplicates": path}
+
+
 def _report(
     ledger: pl.DataFrame,
     counts: dict[str, int],
@@ -224,16 +233,9 @@ def _report(
     replaced: pl.DataFrame,
     older: list[OlderIndex],
     texts: Texts,
-    files: Path,
+    drawn: dict[str, str],
 ) -> Report:
     near = ledger.filter(pl.col("rule") == NEAR_DUPLICATE)
-    drawn = {}
-    if near.height:
-        (files / "plots").mkdir(exist_ok=True)
-        plots.histogram(
-            files / "plots/similarity.png", near["value"].to_list(), title="Near-duplicates", x="Jaccard similarity", bins=20
-        )
-        drawn = {"Similarity of near-duplicates": "plots/similarity.png"}
     largest = clusters(ledger).head(10)
     across = ledger.filter(pl.col("rule").is_in([EXACT_DUPLICATE, NEAR_DUPLICATE])).group_by("detail").len().sort("detail")
     return Report(

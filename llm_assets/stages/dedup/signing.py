@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow.parquet as pq
 
 from llm_assets.core.documents import CLEANED
 from llm_assets.core.machine import available_cores
@@ -24,7 +25,7 @@ from llm_assets.stages.dedup.fingerprints import EvalRuns, Fingerprints, HashFun
 from llm_assets.stages.dedup.index import doc_id_bytes, url_hashes
 
 Array = npt.NDArray[Any]
-_CHUNK_BYTES = 2 << 20  # text a task: its arrays stay in the cache of a core, and threads share the work evenly
+_CHUNK_BYTES = 1 << 18  # text a task: its arrays stay in the cache of a core, and threads share the work evenly
 _COLUMNS = ["doc_id", "canonical_url", "fetched_at", "n_bytes", "text"]
 FACTS = pl.Schema({name: CLEANED[name] for name in _COLUMNS if name != "text"})
 
@@ -84,6 +85,11 @@ class Texts:
         return int(self.row.size)
 
 
+def heights(shards: list[Path]) -> list[int]:
+    """Rows of each shard, by its footer."""
+    return [pq.read_metadata(shard).num_rows for shard in shards]
+
+
 def sign(
     shards: list[Path], config: DedupedShardsConfig, runs: EvalRuns, private: Path, progress: Progress
 ) -> tuple[Texts, pl.DataFrame]:
@@ -91,7 +97,7 @@ def sign(
 
     The result does not depend on ``config.threads``.
     """
-    count = sum(pl.scan_parquet(shard).select(pl.len()).collect().item() for shard in shards)
+    count = sum(heights(shards))
     functions = HashFunctions.of(config)
     bands = BandFile(private / "bands.u64", count, config.bands)
     metas: list[pl.DataFrame] = []

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llm_assets.core.decoding import Decoded, decode
 from llm_assets.core.errors import InputError
 from llm_assets.core.warcs import WarcFiles, http_payload
-from llm_assets.stages.extract.decoding import Decoded, decode
 from llm_assets.stages.extract.html import Page, parse_html, parse_plain, warm_up
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
@@ -41,8 +41,6 @@ def answer(job: dict[str, Any], limits: dict[str, Any], files: WarcFiles) -> dic
         headers, payload = http_payload(files.record(job["path"], job["offset"], job["length"]))
     except InputError as error:
         return rejected("extract_damaged_record", detail=str(error).replace(str(Path(job["path"]).parent), "")[:120])
-    # One whole Common Crawl month has an empty line more between head and body (case B02).
-    payload = payload.removeprefix(b"\r\n")
     if len(payload) > limits["max_html_bytes"]:
         return rejected("extract_too_large", len(payload), limits["max_html_bytes"], "bytes of the page")
     content_type = headers.get("content-type") or job["content_type"] or ""

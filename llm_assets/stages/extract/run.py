@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from llm_assets.core import plots
+from llm_assets.core import optouts, plots
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import EXTRACTED, replace_surrogates
 from llm_assets.core.ledger import KEEP, LEDGER, Verdict, ledger_frame, ledger_row, write_ledger
@@ -128,9 +128,8 @@ def _frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
 
 def _early(page: dict[str, Any], config: ExtractedPagesConfig) -> Verdict | None:
     """What the index alone decides."""
-    for signal in config.honour_optouts:
-        if page.get(f"optout_{signal}"):
-            return Verdict(False, f"optout_{signal}")
+    if opted_out := optouts.refused(page, config.honour_optouts):
+        return opted_out
     if page["truncated"]:
         return Verdict(False, "truncated", detail="the record ends early")
     if page["status"] is not None and not 200 <= page["status"] <= _OK_STATUS:

@@ -51,10 +51,10 @@ class Captions:
     refused: int = 0  # alt texts, captions and titles that say nothing: file names, placeholders
     _said: dict[str, dict[tuple[str, str], tuple[int, str]]] = field(default_factory=dict)
 
-    def read(self, body: bytes, encoding: str, url: str) -> None:
-        """Take in a page."""
+    def read(self, page: bytes, url: str) -> None:
+        """Take in a page in UTF-8."""
         best: dict[str, tuple[str, str]] = {}
-        for source, texts in images_of(body, encoding):
+        for source, texts in images_of(page):
             try:
                 address = canonical_url(urljoin(url, source))
             except ValueError:  # data: URIs and the like have no record
@@ -93,9 +93,9 @@ def _rank(kind: str, text: str) -> tuple[int, int, str]:
     return KINDS.index(kind), -len(text), text
 
 
-def images_of(body: bytes, encoding: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(address as written, relative to the page's base; kind of text → text) of the images of a page, in order."""
-    data = without(without(body, b"<!--", b"-->"), b"<script", b"</script")
+def images_of(page: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+    """(address as written, relative to the page's base; kind of text → text) of the images of a page in UTF-8, in order."""
+    data = without(without(page, b"<!--", b"-->"), b"<script", b"</script")
     base, start = "", -1  # start: of the caption that is open
     figure: list[dict[str, str]] | None = None  # texts on the images of the figure that is open
     caption: dict[str, str] = {}  # of that figure
@@ -103,9 +103,9 @@ def images_of(body: bytes, encoding: str) -> Iterator[tuple[str, dict[str, str]]
     for tag in _TAG.finditer(data):
         name = (tag[1] or tag[2]).lower()
         if name == b"base":
-            base = base or _given(tag[0], encoding).get("href", "")
+            base = base or attributes(tag[0]).get("href", "")
         elif name == b"img" and len(found) < _MAX_IMAGES:
-            given = _given(tag[0], encoding)
+            given = attributes(tag[0])
             texts = {**caption, **{kind: given[kind] for kind in ("alt", "title") if given.get(kind)}}
             if figure is not None:
                 figure.append(texts)
@@ -113,7 +113,7 @@ def images_of(body: bytes, encoding: str) -> Iterator[tuple[str, dict[str, str]]
         elif name == b"figcaption":
             start = tag.end() if figure is not None else -1
         elif name == b"/figcaption" and start >= 0:
-            said = data[start : tag.start()][:_SPECIMEN].decode(encoding, "replace")
+            said = data[start : tag.start()][:_SPECIMEN].decode("utf-8", "replace")
             caption = {"figcaption": unescape(_ANY_TAG.sub(" ", said))}
             for texts in figure or ():
                 texts.update(caption)
@@ -121,11 +121,6 @@ def images_of(body: bytes, encoding: str) -> Iterator[tuple[str, dict[str, str]]
         elif name in (b"figure", b"/figure"):
             figure, caption, start = [] if name == b"figure" else None, {}, -1
     yield from found
-
-
-def _given(tag: bytes, encoding: str) -> dict[str, str]:
-    """The attributes of a tag of a page in this encoding."""
-    return attributes(tag.decode(encoding, "replace").encode("utf-8", "replace"))
 
 
 def cleaned(said: str, max_chars: int) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import polars as pl
 from PIL import Image
 
+from llm_assets.core import optouts
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import Verdict, ledger_frame, ledger_row, write_ledger
@@ -27,7 +28,7 @@ from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.images.captions import KINDS, Captions
 from llm_assets.stages.images.copies import Candidate, choose, order_of, thumb_of
 from llm_assets.stages.images.decoders import Decoders
-from llm_assets.stages.images.records import encoding_of, payload_of
+from llm_assets.stages.images.records import as_utf8, payload_of
 from llm_assets.stages.images.shape import TURNS, png
 from llm_assets.stages.images.sheet import MOST, write_sheet
 
@@ -55,6 +56,7 @@ IMAGES = pl.Schema(
         "dhash": pl.String,  # 64 bits as hex, of the upright variant
     }
 )
+_MARKS = (b"<img", b"<IMG", b"<\0i", b"<\0I")  # of a page with images, in UTF-16 too
 _BATCH = 1_024  # images handed to the threads at a time
 T = TypeVar("T")
 R = TypeVar("R")
@@ -103,8 +105,10 @@ def _captions(raw: Artefact, index: pl.DataFrame, records: Sequence[Mapping[str,
             except InputError:  # the page's own line in the ledger of extracted_pages says what is wrong with it
                 unreadable += 1
                 continue
-            if b"<img" in body or b"<IMG" in body:
-                texts.read(body, encoding_of(headers, body), row["url"])
+            if any(mark in body for mark in _MARKS):
+                page = as_utf8(headers, body)
+                unreadable += page is None
+                texts.read(page or b"", row["url"])
     return texts, unreadable
 
 
@@ -137,10 +141,8 @@ def _decoded(
 
 
 def _refused(row: Mapping[str, Any], config: ImageDatasetConfig) -> Verdict | None:
-    for signal in config.honour_optouts:
-        if row.get(f"optout_{signal}"):
-            return Verdict(False, f"optout_{signal}")
-    return Verdict(False, "truncated") if row["truncated"] else None
+    opted_out = optouts.refused(row, config.honour_optouts)
+    return opted_out or (Verdict(False, "truncated") if row["truncated"] else None)
 
 
 def _made(members: Sequence[Mapping[str, Any]], answer: Mapping[str, Any], verdict: Verdict, folder: Path) -> Made:

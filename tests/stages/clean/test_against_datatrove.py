@@ -9,6 +9,7 @@ from collections import Counter
 import polars as pl
 import pytest
 
+from benchmarks._datatrove import REASONS, SENTENCE
 from llm_assets.core.recipe.cleaning import (
     C4Rules,
     CleanedCorpusConfig,
@@ -22,7 +23,6 @@ from llm_assets.stages.clean.filters.base import judge
 from tests.stages.clean.variants import spoilt, texts
 
 OFF = {name: {"enabled": False} for name in ("url", "junk")}
-_SENTENCE = re.compile(r"[.!?。！？]+[\"”»')\]]*(?:\s|$)")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def same_words(monkeypatch):
     for module in ("gopher_quality_filter", "gopher_repetition_filter", "fineweb_quality_filter"):
         monkeypatch.setattr(f"datatrove.pipeline.filters.{module}.split_into_words", lambda text, _=None: text.split())
     monkeypatch.setattr(
-        "datatrove.pipeline.filters.c4_filters.split_into_sentences", lambda text, _=None: _SENTENCE.findall(text)
+        "datatrove.pipeline.filters.c4_filters.split_into_sentences", lambda text, _=None: SENTENCE.findall(text)
     )
 
 
@@ -60,6 +60,11 @@ def theirs(filter_, documents):
     return found
 
 
+def reasons(name, never=()):
+    """datatrove's reasons and our rules, of one filter; without those for which no document is here."""
+    return {"kept": "kept", **{reason: rule for reason, rule in REASONS[name].items() if reason not in never}}
+
+
 def compare(documents, mine, their_verdicts, names):
     """Documents on which the two differ in verdict or reason; each rule must have fired."""
     fired = Counter(names[reason] for reason, _ in their_verdicts)
@@ -71,18 +76,7 @@ def test_gopher_quality(documents):
     from datatrove.pipeline.filters import GopherQualityFilter
     from datatrove.utils.text import PUNCTUATION_SET
 
-    names = {
-        "kept": "kept",
-        "gopher_short_doc": "gopher_min_words",
-        "gopher_below_avg_threshold": "gopher_min_mean_word_chars",
-        "gopher_above_avg_threshold": "gopher_max_mean_word_chars",
-        "gopher_too_many_hashes": "gopher_hash_ratio",
-        "gopher_too_many_ellipsis": "gopher_ellipsis_ratio",
-        "gopher_too_many_bullets": "gopher_bullet_lines",
-        "gopher_too_many_end_ellipsis": "gopher_ellipsis_lines",
-        "gopher_below_alpha_threshold": "gopher_alphabetic_words",
-        "gopher_enough_stop_words": "gopher_stop_words",
-    }
+    names = reasons("Gopher quality", never=["gopher_long_doc"])
     mine = ours(documents, gopher.rules(GopherQuality(min_words=50)))
     different = compare(documents, mine, theirs(GopherQualityFilter(), documents), names)
     for text, my_rule, their_rule in different:
@@ -99,15 +93,7 @@ def test_gopher_quality(documents):
 def test_gopher_repetition(documents):
     from datatrove.pipeline.filters import GopherRepetitionFilter
 
-    names = {
-        "kept": "kept",
-        "dup_para_frac": "repetition_paragraphs",
-        "dup_para_char_frac": "repetition_paragraph_chars",
-        "dup_line_frac": "repetition_lines",
-        "dup_line_char_frac": "repetition_line_chars",
-        **{f"top_{n}_gram": f"repetition_top_{n}gram" for n in (2, 3, 4)},
-        **{f"duplicated_{n}_n_grams": f"repetition_duplicate_{n}gram" for n in (5, 6, 7, 8, 9, 10)},
-    }
+    names = reasons("Gopher repetition")
     verdicts = theirs(GopherRepetitionFilter(), documents)
     fired = {reason for reason, _ in verdicts}
     assert len(fired) >= 11  # so many of the fourteen fire
@@ -126,13 +112,7 @@ def test_gopher_repetition(documents):
 def test_fineweb(documents):
     from datatrove.pipeline.filters import FineWebQualityFilter
 
-    names = {
-        "kept": "kept",
-        "line_punct_ratio": "fineweb_line_punctuation",
-        "short_line_ratio": "fineweb_short_lines",
-        "char_dup_ratio": "fineweb_duplicate_line_chars",
-        "list_ratio": "fineweb_newlines_per_word",
-    }
+    names = reasons("FineWeb")
     config = FinewebRules()
     mine = ours(documents, fineweb.rules(config))
     stock = FineWebQualityFilter(stop_chars=tuple(config.end_characters))
@@ -147,12 +127,7 @@ PUBLISHED = C4Rules(
 def test_c4_verdicts_and_texts(documents):
     from datatrove.pipeline.filters import C4QualityFilter
 
-    names = {
-        "kept": "kept",
-        "lorem_ipsum": "c4_lorem_ipsum",
-        "curly_bracket": "c4_curly_bracket",
-        "too_few_sentences": "c4_min_sentences",
-    }
+    names = reasons("C4")
     longer = ["\n".join(documents[n : n + 3]) for n in range(0, len(documents) - 3, 2)] + documents
     config = CleanedCorpusConfig(**OFF, c4=PUBLISHED)
     frame = measured(frame_of(longer), config)

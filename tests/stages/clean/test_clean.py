@@ -1,23 +1,19 @@
 """Cleaning whole shards: every page has a fate, personal data goes, tombstones hold, gates refuse doctored corpora."""
 
-import random
 import re
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
-from llm_assets.core import embedded
 from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.documents import CLEANED, EXTRACTED
-from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.progress import Silent
-from llm_assets.core.recipe.cleaning import CleanedCorpusConfig, LanguageRules
+from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
 from llm_assets.core.tombstones import TOMBSTONES, TOMBSTONES_FILE, Tombstones
 from llm_assets.stages.clean import pii
 from llm_assets.stages.clean.gates import concerned, gates
-from llm_assets.stages.clean.language import identify, identify_all, model_file
 from llm_assets.stages.clean.run import clean, run
 from llm_assets.stages.clean.standardise import standardise
 
@@ -29,43 +25,6 @@ SPANISH = (
     "El viejo puente de la ciudad es de piedra y los vecinos lo cruzan todos los días con sus carros y sus animales de carga."
 )
 CONFIG = CleanedCorpusConfig(workers=1)
-
-
-SENTENCES = {
-    "bg": "Старият мост стои в средата на града и всеки ден хората минават по него.",
-    "cs": "Starý most stojí uprostřed města a lidé po něm každý den chodí na trh.",
-    "de": "Die alte Brücke steht mitten in der Stadt, und die Leute gehen jeden Tag darüber.",
-    "el": "Η παλιά γέφυρα βρίσκεται στη μέση της πόλης και οι άνθρωποι περνούν κάθε μέρα.",
-    "fi": "Vanha silta on keskellä kaupunkia, ja ihmiset kulkevat sen yli joka päivä torille.",
-    "he": "הגשר הישן עומד במרכז העיר, והאנשים עוברים עליו בכל יום בדרך לשוק.",
-    "hi": "पुराना पुल शहर के बीच में है और लोग हर दिन उस पर से बाज़ार जाते हैं।",
-    "hu": "A régi híd a város közepén áll, és a lakók minden nap átmennek rajta a piacra.",
-    "it": "Il vecchio ponte sta nel mezzo della città e la gente lo attraversa ogni giorno.",
-    "ja": "古い橋は町の真ん中にあり、人々は毎日それを渡って市場へ行きます。",
-    "ko": "오래된 다리는 도시 한가운데에 있고 사람들은 매일 그 다리를 건너 시장에 갑니다.",
-    "nl": "De oude brug staat midden in de stad en de mensen lopen er elke dag overheen.",
-    "pl": "Stary most stoi w środku miasta, a ludzie codziennie chodzą nim na targ.",
-    "pt": "A ponte velha fica no meio da cidade e as pessoas atravessam-na todos os dias.",
-    "ru": "Старый мост стоит посреди города, и люди каждый день ходят по нему на рынок.",
-    "sv": "Den gamla bron står mitt i staden, och folk går över den varje dag till torget.",
-    "th": "สะพานเก่าตั้งอยู่กลางเมือง และผู้คนเดินข้ามไปตลาดทุกวัน",
-    "tr": "Eski köprü şehrin ortasında durur ve insanlar her gün üzerinden pazara gider.",
-    "uk": "Старий міст стоїть посеред міста, і люди щодня ходять ним на ринок.",
-    "zh": "古老的桥在城市的中央，人们每天都要过桥去市场。",
-}
-
-
-def many_languages():
-    """Articles in three languages, a sentence in twenty others and in mixtures of their letters, which are of no language."""
-    rng = random.Random(1)
-    letters = [sentence.replace(" ", "") for sentence in SENTENCES.values()]
-    noise = [
-        " ".join("".join(rng.choices(alphabet, k=rng.randint(1, 12))) for _ in range(rng.randint(0, 12)))
-        for alphabet in letters
-        for _ in range(40)
-    ]
-    articles = [article.text for article in embedded.articles()][::10]
-    return articles + list(SENTENCES.values()) + noise + ["", " ", "\n", "__ a b", "<w> </s>", "🎉🎉"]
 
 
 def page(number, text, host="site.example"):
@@ -210,34 +169,6 @@ def test_personal_data_goes_from_title_and_description_too():
     assert (found["title"], found["description"], found["n_pii"]) == ("Ask email@example.com", "Call +1 555 0100", 2)
 
 
-def test_language_is_asked_with_the_whole_text_and_short_texts_are_undetermined():
-    """Case B12: a first line in another language does not decide; capitals and short texts get no absurd label."""
-    rules = LanguageRules()
-    hungarian = "A régi híd a város közepén áll, és a lakók minden nap átmennek rajta a piacra.\n"
-    assert identify("Home | Login\n" + hungarian * 30, rules)[0] == "hu"
-    assert identify("PROJECT TAGGING CRITERIA", rules) == ("und", 0.0)
-    assert identify("", rules)[0] == "und"
-
-
-def test_languages_are_those_of_fasttext_itself():
-    """The compiled loop against the library, on thousands of texts in dozens of languages: labels equal, scores to rounding."""
-    import fasttext
-
-    texts = [text for text in many_languages() if "</s>" not in text]  # where the library stops reading; ours reads on
-    assert len(texts) > 3000
-    model = fasttext.load_model(str(model_file()))
-    folded = str.maketrans("\t\n\v\f\r\0", "      ")  # what is a space to it; a no-break space is none
-    theirs = [model.predict(text.translate(folded), k=1) for text in texts]
-    found = identify_all(pl.Series(texts), LanguageRules(min_score=0, min_chars=0))
-    assert found["lang"].to_list() == [labels[0].removeprefix("__label__") for labels, _ in theirs]
-    assert found["lang"].n_unique() > 30
-    known = identify_all(pl.Series(list(SENTENCES.values())), LanguageRules(min_chars=10))
-    assert known["lang"].to_list() == list(SENTENCES)
-    assert max(abs(a - min(float(b[0]), 1.0)) for a, (_, b) in zip(found["lang_score"], theirs, strict=True)) < 1e-5
-    backwards = identify_all(pl.Series(texts[::-1]), LanguageRules(min_score=0, min_chars=0))
-    assert backwards.equals(found.reverse())  # what was read before changes nothing
-
-
 def test_a_text_that_is_too_large_is_dropped_whole():
     """Case B51: one row never stalls the writer; the limit is on bytes, and the others stay."""
     large = page(1, "é" * 600 + " " + ENGLISH.format(name="me", more="")) | {"doc_id": f"{900:032x}"}
@@ -246,22 +177,6 @@ def test_a_text_that_is_too_large_is_dropped_whole():
     (row,) = ledger.filter(pl.col("rule") == "too_large").iter_rows(named=True)
     assert (row["doc_id"], row["value"] > 1200, row["threshold"]) == (large["doc_id"], True, 1000)
     assert kept.height == 26
-
-
-def test_a_damaged_model_file_is_refused(tmp_path):
-    from llm_assets.stages.clean.fasttext_file import load
-
-    content = model_file().read_bytes()
-    for name, data in {
-        "magic": b"xxxx" + content[4:],
-        "cut": content[:300_000],
-        "short": content[:40],
-        "words": content[:2000],
-    }.items():
-        path = tmp_path / name
-        path.write_bytes(data)
-        with pytest.raises(InputError, match=name):
-            load(path)
 
 
 def test_one_spelling():

@@ -183,6 +183,15 @@ def test_a_page_that_kills_a_native_parser_does_no_harm(tmp_path):
     assert pl.read_parquet(files / "images.parquet")["caption"][0] == "A goat"
 
 
+def test_pages_in_wide_charsets_have_captions_and_those_in_none_are_counted(tmp_path):
+    """Case B08, for captions."""
+    wide = '<img src="/a.png" alt="A goat">'.encode("utf-16")
+    broken = b"<img src=/a.png alt=Nothing>" + bytes(range(128, 256)) * 3 + b"\x00\xff"
+    _, files, report = made_of(tmp_path, [("x.html", wide, {}), ("y.html", broken, {}), ("a.png", encoded(picture()), {})])
+    assert pl.read_parquet(files / "images.parquet")["caption"][0] == "A goat"
+    assert report.metrics["pages_unreadable"] == 1
+
+
 def test_an_empty_line_before_the_body_is_no_part_of_the_image(tmp_path):
     """Case B02, for images."""
     _, _, report = made_of(tmp_path, [("a.png", b"\r\n" + encoded(picture()), {})])

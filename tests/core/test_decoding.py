@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from llm_assets.stages.extract.decoding import decode, detect
+from llm_assets.core.decoding import decode, detect
 
 HEAD = b'<link rel="stylesheet" href="/a/b.css">\n' * 500
 
