@@ -66,8 +66,8 @@ def run_shard_steps(
     The step is given ``arguments``, which decide what comes out, ``places``, which say where things lie, and ``config`` as
     ``config``. A marker counts only for the same arguments, section (without execution fields), content of ``inputs`` and code.
     ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. ``threaded``: the step lets go of the
-    interpreter's lock for most of its work; on one machine up to four workers are then threads of this process, which start
-    at once and load nothing twice. A user's error raised by a step is raised here again, with its message; any other
+    interpreter's lock for most of its work; up to four workers are then threads of this process where the executor is left
+    to us (``auto``): they start at once and load nothing twice. A user's error raised by a step is raised here again, with its message; any other
     failure is a ``RuntimeError`` with its traceback (of a thread, the error itself); ``WorkerDied`` where a signal ended a
     worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a cluster makes
     what it can first. Either way the next call makes only what is missing.
@@ -87,7 +87,7 @@ def run_shard_steps(
     markers.sweep()
     if markers.count() < tasks:
         count = _local_workers(job)
-        if threaded and where.kind == "local" and count <= MOST_THREADS:
+        if threaded and where.kind == "auto" and count <= MOST_THREADS:
             _run_here(job, markers, progress, unit, count)
         else:
             _run(job, markers, progress, unit)
@@ -112,7 +112,7 @@ def _run_here(job: StepsJob, markers: Markers, progress: Progress, unit: str, co
 def _run(job: StepsJob, markers: Markers, progress: Progress, unit: str) -> None:
     running: list[_Worker] = []
     try:
-        if job.executor.kind == "local":
+        if job.executor.kind in ("auto", "local"):
             cores, count = available_cores(), _local_workers(job)
             for first, end in pairwise(number * job.tasks // count for number in range(count + 1)):
                 running.append(_start(job, f"{first:05d}", (str(first), str(end - first)), threads=max(1, cores // count)))

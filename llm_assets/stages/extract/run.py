@@ -66,6 +66,7 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
             inputs=[raw],
             executor=config.executor,
             workers=config.workers,
+            threaded=True,
         )
     finally:
         end_kept()
