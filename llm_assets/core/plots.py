@@ -2,7 +2,7 @@
 
 Each call builds its own ``Figure`` and draws it with Agg: no pyplot, no global state, safe in threads and subprocesses, and the
 same input gives the same bytes (nothing in the file says when or by what it was made). matplotlib is imported inside the
-functions, since definitions that load must stay light.
+functions, since definitions that load must stay light. While an asset is made, another process draws (``plot_process``).
 """
 
 import base64
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from llm_assets.core.errors import InputError
 from llm_assets.core.oneline import shortened
+from llm_assets.core.plot_process import drawn_beside, settle
 
 MAX_BYTES = 200_000  # what the UI still shows inline without lag
 MAX_POINTS = 2_000  # a line of more points than the picture has pixels is thinned
@@ -28,6 +29,7 @@ _DPI = 110
 T = TypeVar("T")
 
 
+@drawn_beside
 def line(
     path: Path,
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
@@ -64,6 +66,7 @@ def line(
     _save(figure, axes, path, drawn)
 
 
+@drawn_beside
 def bars(path: Path, labels: Sequence[str], values: Sequence[float], *, title: str, x: str) -> None:
     """Horizontal bars in the order given, each with its figure; ``x`` names the values' axis.
 
@@ -85,6 +88,7 @@ def bars(path: Path, labels: Sequence[str], values: Sequence[float], *, title: s
     _save(figure, axes, path, len(shown))
 
 
+@drawn_beside
 def funnel(path: Path, steps: Sequence[tuple[str, int, Mapping[str, int]]], *, title: str, named: int = 3) -> None:
     """Bars of what is left, one a step: (name, documents left, rule → documents dropped since the step before).
 
@@ -108,6 +112,7 @@ def funnel(path: Path, steps: Sequence[tuple[str, int, Mapping[str, int]]], *, t
     _save(figure, axes, path, len(steps))
 
 
+@drawn_beside
 def histogram(path: Path, values: Sequence[float], *, title: str, x: str, bins: int = 40) -> None:
     """Counts of the finite values in equal bins; how many values and their median stand below the picture."""
     import numpy as np
@@ -128,12 +133,19 @@ def histogram(path: Path, values: Sequence[float], *, title: str, x: str, bins: 
 
 def data_uri(path: Path) -> str:
     """The PNG as a ``data:`` URI, for ``![title](…)`` in Markdown. Raises ``InputError`` if it is no PNG or too large."""
+    settle()
     content = path.read_bytes()
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
         raise InputError(f"{path.name} is not a PNG; plots are written by llm_assets.core.plots")
     if len(content) > MAX_BYTES:
         raise InputError(f"{path.name} has {len(content):,} bytes; the UI shows at most {MAX_BYTES:,}: draw fewer points")
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+def load() -> None:
+    """Load matplotlib, which takes a while, before the first plot."""
+    _figure("")
+    _plain("")
 
 
 def sparkline_svg(values: Sequence[float], *, width: int = 200, height: int = 32) -> str:

@@ -7,11 +7,12 @@ The Dagster skin, the command line and the tests call ``produce``; only how the 
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account
+from llm_assets.core import account, plot_process
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
@@ -86,13 +87,14 @@ def produce(
             return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
         started, clock = datetime.now(UTC), time.perf_counter()
         job = Job.of(spec, inputs, work, config, store.root)
-        with PeakMemory() as memory:
+        # An asset with a ledger has at least its funnel to draw.
+        with PeakMemory() as memory, plot_process.beside() if COUNTS_GATE in spec.gate_names else nullcontext():
             if launcher is not None and spec.process:
                 launcher(job, progress)
             else:
                 run_job(job, progress)
-        report = Report.load(work.files)
-        account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
+            report = Report.load(work.files)
+            account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
         manifest = _manifest(
             spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
         ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})

@@ -21,6 +21,7 @@ from llm_assets.core.artefact import Artefact
 from llm_assets.core.jsonio import write_atomic
 from llm_assets.core.oneline import shortened
 from llm_assets.core.pages import SAMPLES
+from llm_assets.core.shards import rows_of
 
 LINES = "samples.jsonl"
 EACH = 10  # dropped and kept documents of a rule
@@ -53,7 +54,8 @@ def write(folder: Path, title: str, ledger: pl.DataFrame, own: Artefact, inputs:
     wanted = {row[name] for _, row in chosen for name in ("doc_id", "related_doc") if row[name]}
     kept = _texts(own, {row["doc_id"] for _, row in chosen if row["kept"] and row["doc_id"]})
     known = {**_all_texts(inputs, wanted - set(kept)), **kept}
-    rows = [_shown(rule, row, known) for rule, row in chosen]
+    shown = {doc: plain(text or "") for doc, text in known.items()}
+    rows = [_shown(rule, row, shown) for rule, row in chosen]
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomic(folder / LINES, lines.encode("utf-8", "replace"))
@@ -78,8 +80,12 @@ def plain(text: str) -> str:
     """An excerpt that gives nothing away: masked, without control characters, 500 characters at most."""
     for pattern, name in _MASKS:
         text = pattern.sub(name, text[: 4 * CHARACTERS])
-    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text).strip()
-    return shortened(text, CHARACTERS)
+    lines = (line if line.isprintable() else "".join(map(_visible, line)) for line in text.split("\n"))
+    return shortened("\n".join(lines).strip(), CHARACTERS)
+
+
+def _visible(char: str) -> str:
+    return char if char.isprintable() else " "
 
 
 def _hash(rule: str, row: dict[str, Any]) -> bytes:
@@ -87,8 +93,9 @@ def _hash(rule: str, row: dict[str, Any]) -> bytes:
 
 
 def _shown(rule: str, row: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
+    """``texts``: excerpts by document."""
     withheld = not row["kept"] and row["rule"].startswith(_WITHHELD)
-    text, twin = ("" if withheld else plain(texts.get(row[name] or "", "")) for name in ("doc_id", "related_doc"))
+    text, twin = ("" if withheld else texts.get(row[name] or "", "") for name in ("doc_id", "related_doc"))
     figures = {name: row[name] for name in ("doc_id", "value", "threshold", "related_doc")}
     said = {"url": row["url"][:CHARACTERS], "detail": row["detail"], "text": text, "related_text": twin}
     return {"rule": rule, "kept": row["kept"], **figures, **said}
@@ -104,14 +111,11 @@ def _all_texts(artefacts: Iterable[Artefact], wanted: set[str]) -> dict[str, str
 def _texts(artefact: Artefact, wanted: set[str]) -> dict[str, str]:
     """Texts by document. Only shards that hold a wanted document have their texts read, one at a time."""
     found: dict[str, str] = {}
-    ids = list(wanted)
     for shard in artefact.shards() if wanted else ():
-        table = pl.scan_parquet(shard)
-        if not {"doc_id", "text"} <= set(table.collect_schema().names()):
+        if not {"doc_id", "text"} <= pl.read_parquet_schema(shard).keys():
             return {}
-        mine = table.filter(pl.col("doc_id").is_in(ids))
-        if mine.select(pl.len()).collect().item():
-            found.update(mine.select("doc_id", pl.col("text").str.slice(0, 4 * CHARACTERS)).collect().iter_rows())
+        mine = rows_of(shard, wanted, ["doc_id", "text"])
+        found.update(mine.select("doc_id", pl.col("text").str.slice(0, 4 * CHARACTERS)).iter_rows())
     return found
 
 

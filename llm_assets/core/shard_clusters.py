@@ -38,13 +38,13 @@ def check_executor(config: ExecutorConfig) -> None:
     if config.kind == "ray" and find_spec("ray") is None:
         raise ExecutorError(
             "executor.kind is 'ray', but ray isn't installed here; run: pip install 'llm_assets[ray]', or set "
-            "executor.kind: local"
+            "executor.kind: auto"
         )
     missing = [name for name in SLURM_COMMANDS if which(name) is None] if config.kind == "slurm" else []
     if missing:
         raise ExecutorError(
             f"executor.kind is 'slurm', but {', '.join(missing)} can't be found on PATH; start the run on a login node of the "
-            "cluster, or set executor.kind: local"
+            "cluster, or set executor.kind: auto"
         )
 
 

@@ -4,7 +4,7 @@ Texts are long, so row groups are cut by bytes, not by rows: a reader never has 
 chunk comes near the 2 GiB at which 32-bit offsets wrap (case B51). Files appear by rename: whole or not at all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,14 @@ def write_shard(path: Path, frame: pl.DataFrame, schema: pl.Schema, text: str = 
     with replacing(path) as temporary:
         frame.write_parquet(temporary, compression="zstd", row_group_size=group_rows(frame, text))
     return path
+
+
+def rows_of(shard: Path, documents: Collection[str], columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of some documents, by ``doc_id``, in the order of the shard. Other columns are read only where one is there."""
+    mine = pl.read_parquet(shard, columns=["doc_id"])["doc_id"].is_in(list(documents))
+    if not mine.any():
+        return pl.DataFrame(schema={name: pl.read_parquet_schema(shard)[name] for name in columns})
+    return pl.read_parquet(shard, columns=list({"doc_id", *columns})).filter(mine).select(columns)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ Each finished shard is marked with the hash of what it was made of (``shard_mark
 where it was and nothing stale is taken for done. datatrove's statistics know only the ranks of the last launch (case B18):
 totals are always taken from what the shards hold.
 
-Workers are plain subprocesses, not a pool: a pool waits for ever for a worker that the kernel killed, and what
-datatrove does to logging and environment stays out of the caller's process. A worker ends when its parent does.
+Workers are threads where a step allows it and few are wanted. Else they are plain subprocesses, not a pool: a pool waits for
+ever for a worker that the kernel killed, and what datatrove does to logging and environment stays out of the caller's process.
+A worker ends when its parent does.
 """
 
 import os
@@ -31,8 +32,11 @@ from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.core.shard_clusters import check_executor
 from llm_assets.core.shard_markers import Markers, shard_key
 from llm_assets.core.shard_worker import StepsJob, told_failure
+from llm_assets.core.spec import load_entry
+from llm_assets.core.threads import in_order
 
 _POLL_S = 0.1
+MOST_THREADS = 4  # more would wait for each other: what a step does in Python itself is done by one at a time
 _PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -55,15 +59,18 @@ def run_shard_steps(
     executor: ExecutorConfig | None = None,
     workers: int = 0,
     unit: str = "shards",
+    threaded: bool = False,
 ) -> None:
     """Run ``entry`` (``module:function``) for every rank below ``tasks`` that is not marked as done in ``folder``.
 
     The step is given ``arguments``, which decide what comes out, ``places``, which say where things lie, and ``config`` as
     ``config``. A marker counts only for the same arguments, section (without execution fields), content of ``inputs`` and code.
-    ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. A user's error raised by a step is raised
-    here again, with its message; any other failure is a ``RuntimeError`` with its traceback; ``WorkerDied`` where a signal
-    ended a worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a
-    cluster makes what it can first. Either way the next call makes only what is missing.
+    ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. ``threaded``: the step lets go of the
+    interpreter's lock for most of its work; up to four workers are then threads of this process where the executor is left
+    to us (``auto``): they start at once and load nothing twice. A user's error raised by a step is raised here again, with its message; any other
+    failure is a ``RuntimeError`` with its traceback (of a thread, the error itself); ``WorkerDied`` where a signal ended a
+    worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a cluster makes
+    what it can first. Either way the next call makes only what is missing.
     """
     where = executor or ExecutorConfig()
     check_executor(where)
@@ -79,16 +86,34 @@ def run_shard_steps(
     markers = job.markers()
     markers.sweep()
     if markers.count() < tasks:
-        _run(job, markers, progress, unit)
+        count = _local_workers(job)
+        if threaded and where.kind == "auto" and count <= MOST_THREADS:
+            _run_here(job, markers, progress, unit, count)
+        else:
+            _run(job, markers, progress, unit)
     progress.update(tasks, tasks, unit)
+
+
+def _local_workers(job: StepsJob) -> int:
+    return max(1, min(job.workers or available_cores(), job.tasks))
+
+
+def _run_here(job: StepsJob, markers: Markers, progress: Progress, unit: str, count: int) -> None:
+    step = load_entry(job.entry)
+
+    def make(rank: int) -> None:
+        markers.set(rank, step(job.arguments, rank) or ())
+
+    missing = markers.missing(job.tasks)
+    for made, _ in enumerate(in_order(make, missing, count), job.tasks - len(missing)):
+        progress.update(made + 1, job.tasks, unit)
 
 
 def _run(job: StepsJob, markers: Markers, progress: Progress, unit: str) -> None:
     running: list[_Worker] = []
     try:
-        if job.executor.kind == "local":
-            cores = available_cores()
-            count = max(1, min(job.workers or cores, job.tasks))
+        if job.executor.kind in ("auto", "local"):
+            cores, count = available_cores(), _local_workers(job)
             for first, end in pairwise(number * job.tasks // count for number in range(count + 1)):
                 running.append(_start(job, f"{first:05d}", (str(first), str(end - first)), threads=max(1, cores // count)))
         else:

@@ -1,22 +1,97 @@
-"""What the compiled loops of all rooms share: how they are compiled, a mixing function, a character of UTF-8.
+"""What the compiled loops of all rooms share: how they are compiled and kept, a mixing function, a character of UTF-8.
 
-numba keeps what it compiled beside each file, or in ``NUMBA_CACHE_DIR``, and renews it when that file changes, but not when a
-function that it calls from another file does. So what stands here is here to stay. It is no part of ``core``, which must load
-without numba.
+numba keeps what it compiled beside each file, or in ``NUMBA_CACHE_DIR``. By itself it compiles a function anew when the
+function's own file changes, but not when a file changes that it calls or takes a constant from; the locators here look at those
+as well.
+It is no part of ``core``, which must load without numba.
 """
 
+import hashlib
+import re
+import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core import caching
 
+# numba looks for scipy's BLAS when it loads its functions of arrays, a fifth of a second in every process. No loop of
+# ours multiplies matrices.
+_BLAS = "scipy.linalg"
+if _BLAS not in sys.modules:
+    sys.modules[_BLAS] = None  # type: ignore[assignment]
+    import numba.np.arraymath
+
+    del sys.modules[_BLAS]
+
+_IMPORT = re.compile(rf"^from ({__package__.partition('.')[0]}[\w.]*) import (.*)$", re.MULTILINE)
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Stamped:
+    """A locator of numba's, whose stamp is that of all files of this package that a function is made from."""
+
+    _py_file: str
+
+    def get_source_stamp(self) -> str:
+        """A hash of what stands in these files."""
+        return hashlib.sha256("".join(map(_text, sorted(_sources(self._py_file, set())))).encode()).hexdigest()
+
+
+class UserProvided(_Stamped, caching.UserProvidedCacheLocator):  # type: ignore[misc]
+    """In ``NUMBA_CACHE_DIR``."""
+
+
+class InTree(_Stamped, caching.InTreeCacheLocator):  # type: ignore[misc]
+    """Beside the file."""
+
+
+class UserWide(_Stamped, caching.UserWideCacheLocator):  # type: ignore[misc]
+    """In the user's folder for caches, where the file's own may not be written."""
+
+
+@cache
+def _text(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8")
+
+
+@cache
+def _imported(file: str) -> frozenset[str]:
+    """The files of this package that a file imports, as its text says."""
+    found = set()
+    for module, names in _IMPORT.findall(_text(file)):
+        asked = (module, *(f"{module}.{name.split()[0]}" for name in names.split(",") if name.strip(" ()")))
+        found |= {str(sys.modules[name].__file__) for name in asked if name in sys.modules}
+    return frozenset(found)
+
+
+def _sources(file: str, seen: set[str]) -> set[str]:
+    """A file, those it imports, and those that they do."""
+    if file not in seen:
+        seen.add(file)
+        for other in _imported(file):
+            _sources(other, seen)
+    return seen
+
+
+numba.config.CACHE_LOCATOR_CLASSES = ",".join(f"{__name__}.{one.__name__}" for one in (UserProvided, InTree, UserWide))
 
 
 def compiled(function: _F) -> _F:
     """Compiled at its first call, without the interpreter's lock; later processes load what was kept."""
     made: _F = numba.njit(cache=True, nogil=True)(function)
+    return made
+
+
+def borrowing(function: _F) -> _F:
+    """``compiled``, for a function that makes no arrays and keeps none: those it is given are not counted as it passes them on.
+
+    Counting references took nine tenths of the time of small functions that hand many arrays to each other.
+    """
+    made: _F = numba.njit(cache=True, nogil=True, _nrt=False)(function)
     return made
 
 

@@ -103,6 +103,10 @@ def cluster():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+def test_datatroves_local_executor_makes_the_bytes_of_threads(raw, local, tmp_path):
+    assert pipeline(raw, tmp_path, ExecutorConfig(kind="local")) == local
+
+
 def test_two_ray_nodes_make_the_bytes_of_one_machine(raw, local, cluster, tmp_path):
     on_ray = ExecutorConfig(kind="ray", ray_address=cluster, **SMALL)
     assert pipeline(raw, tmp_path, on_ray) == local

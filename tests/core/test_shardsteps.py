@@ -9,7 +9,7 @@ import pytest
 
 from llm_assets.core.errors import InputError, WorkerDied
 from llm_assets.core.progress import Recording, Silent
-from llm_assets.core.shards import cut, group_rows, write_shard
+from llm_assets.core.shards import cut, group_rows, rows_of, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
 
 STEP = "tests.core.test_shardsteps:step"
@@ -61,11 +61,56 @@ def test_errors_keep_their_type_and_sentence(tmp_path):
         run(tmp_path, breaks=1)
 
 
+def threaded(tmp_path, progress=None, tasks=4, workers=2, **more):
+    arguments, folder = {"out": str(tmp_path), **more}, tmp_path / "steps"
+    run_shard_steps(STEP, arguments, tasks, folder, progress or Silent(), workers=workers, threaded=True)
+
+
+def logs(tmp_path):
+    return list((tmp_path / "steps").glob("worker-*.log"))
+
+
+def test_threads_of_this_process_do_the_same(tmp_path):
+    progress = Recording()
+    threaded(tmp_path, progress, tasks=9, workers=3)
+    threaded(tmp_path, progress, tasks=9, workers=3)
+    assert made(tmp_path) == dict.fromkeys(range(9), "x")
+    assert [update[:2] for update in progress.updates] == [*((n, 9) for n in range(1, 10)), (9, 9), (9, 9)]
+    assert not logs(tmp_path)
+
+
+def test_an_error_in_a_thread_is_raised_as_it_is_and_only_the_rest_is_made_next(tmp_path):
+    """Case B18, first half, for threads: what is done stays done, by whatever the next try is made."""
+    with pytest.raises(InputError, match="row 3 is odd"):
+        threaded(tmp_path, bad=2, workers=1)
+    assert made(tmp_path) == {0: "x", 1: "x"}
+    with pytest.raises(KeyError, match="a fault of the step"):
+        threaded(tmp_path, breaks=3, workers=2)
+    threaded(tmp_path, workers=2, breaks=9)
+    assert set(made(tmp_path)) == set(range(4))
+
+
+def test_many_workers_are_processes(tmp_path):
+    threaded(tmp_path, tasks=6, workers=6)
+    assert made(tmp_path) == dict.fromkeys(range(6), "x")
+    assert len(logs(tmp_path)) == 6
+
+
 def test_cuts_cover_the_list_and_keep_both_limits():
     sizes = [5, 5, 5, 100, 1, 1, 1, 1]
     cuts = cut(sizes, rows=3, size=12)
     assert cuts == [(0, 2), (2, 3), (3, 4), (4, 7), (7, 8)]
     assert cut([], 3, 12) == [(0, 0)]
+
+
+def test_rows_of_some_documents(tmp_path):
+    frame = pl.DataFrame({"doc_id": ["c", "a", "b"], "text": ["3", "1", "2"], "n": [3, 1, 2]})
+    frame.write_parquet(tmp_path / "shard.parquet")
+    assert rows_of(tmp_path / "shard.parquet", {"b", "c", "x"}, ["doc_id", "text"]).rows() == [("c", "3"), ("b", "2")]
+    assert rows_of(tmp_path / "shard.parquet", ["a"], ["n"]).rows() == [(1,)]
+    none = rows_of(tmp_path / "shard.parquet", ["x"], ["text", "n"])
+    assert none.height == 0
+    assert none.schema == {"text": pl.String, "n": pl.Int64}
 
 
 def test_row_groups_are_cut_by_bytes(tmp_path):

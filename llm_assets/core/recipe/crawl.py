@@ -105,6 +105,7 @@ class RawCrawlConfig(Section):
     inbox: str = execution("", description="Folder with one folder of WARC files a crawl; empty: 'inbox' beside the store")
     site: SiteConfig = SiteConfig()
     limits: Politeness = Politeness()
+    workers: int = execution(0, ge=0, description="Threads that import WARC files; 0: one a core")
     user_agent: str = Field(
         "llm-assets/0.1 (+https://llm-assets.invalid/crawler)",
         min_length=3,

@@ -13,7 +13,11 @@ class ExecutorConfig(Section):
     Written once at the top of a recipe it holds for all data stages; a stage's own ``executor`` changes it for that stage.
     """
 
-    kind: Literal["local", "ray", "slurm"] = Field("local", description="Which of datatrove's executors runs the shards")
+    kind: Literal["auto", "local", "ray", "slurm"] = Field(
+        "auto",
+        description="auto: on this machine, as suits the stage: in threads of one process, which start at once, or under "
+        "datatrove's local executor; local, ray, slurm: under that executor of datatrove",
+    )
     cpus_per_task: int = Field(1, ge=1, description="Cores a shard is given on a cluster")
     memory_gb_per_cpu: float = Field(2.0, gt=0, description="Memory reserved on a cluster; Slurm is asked for whole gigabytes")
     tasks_per_job: int = Field(1, ge=1, description="Shards a job makes: one after the other on Slurm, side by side on Ray")

@@ -10,6 +10,7 @@ sigmoids over the labels. Only that combination is read: supervised, hierarchica
 """
 
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,20 @@ Array = npt.NDArray[Any]
 _MAGIC, _VERSION = 793712314, 12
 _HS, _SUPERVISED = 1, 3
 _CACHED_WORDS = 1 << 16  # four megabytes; half and twice as many are slower on two cores
+
+
+class _KeptWords(threading.local):
+    """The sums of words seen before: of each thread its own, as texts are labelled without the interpreter's lock."""
+
+    def __init__(self) -> None:
+        self._arrays: tuple[Array, Array, Array] | None = None
+
+    def arrays(self, width: int) -> tuple[Array, Array, Array]:
+        """Keys, sums, vectors counted."""
+        if self._arrays is None:
+            sums = np.zeros((_CACHED_WORDS, width), np.float32)
+            self._arrays = np.zeros(_CACHED_WORDS, np.uint64), sums, np.zeros(_CACHED_WORDS, np.int32)
+        return self._arrays
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ class Model:
     output: Array  # (L - 1, d) float32: inner nodes
     children: Array  # (L - 1, 2) int32: left and right of each inner node; below L it is a label
     end_of_line: int  # the row of "</s>", or -1
-    cache: tuple[Array, Array, Array]  # keys, sums, vectors counted
+    kept_words: "_KeptWords"
 
     def predict(self, data: Array, bounds: Array) -> tuple[Array, Array, Array]:
         """(label number, score, mean vector (d,)) of each text; ``data`` and ``bounds`` as of ``texts.utf8``."""
@@ -59,7 +74,7 @@ class Model:
             self.output,
             self.children,
             self.end_of_line,
-            *self.cache,
+            *self.kept_words.arrays(self.vectors.shape[1]),
         )
         return found
 
@@ -120,16 +135,10 @@ def load(path: Path) -> Model:
     vectors = _matrix(file, quantised=bool(file.one("B")))
     output = _matrix(file, quantised=bool(file.one("B")))[: n_labels - 1]  # the last row belongs to no inner node
     keys, ids = _table(words)
-    width = vectors.shape[1]
-    cache = (
-        np.zeros(_CACHED_WORDS, np.uint64),
-        np.zeros((_CACHED_WORDS, width), np.float32),
-        np.zeros(_CACHED_WORDS, np.int32),
-    )
     end = words.index(b"</s>") if b"</s>" in words else -1
     children = _tree([count for _, count in labels])
     names = tuple(name for name, _ in labels)
-    return Model(names, vectors, n_words, keys, ids, buckets, kept, (least, most), output, children, end, cache)
+    return Model(names, vectors, n_words, keys, ids, buckets, kept, (least, most), output, children, end, _KeptWords())
 
 
 def _matrix(file: _Reader, quantised: bool) -> Array:

@@ -9,6 +9,8 @@ import ipaddress
 import re
 from functools import cache
 
+from llm_assets.core.domains import public_suffixes
+
 Span = tuple[int, int]
 
 EMAIL = re.compile(
@@ -22,9 +24,7 @@ _SCALE = re.compile(r"^\d+x\.$|\.\d+x\.$")  # icon@2x.png
 @cache
 def top_level_domains() -> frozenset[str]:
     """The top-level domains of the public suffix list that ``tldextract`` ships, in lower case and both spellings."""
-    from tldextract import TLDExtract
-
-    known = {suffix.rpartition(".")[2] for suffix in TLDExtract(suffix_list_urls=(), cache_dir=None).tlds}
+    known = {suffix.rpartition(".")[2] for suffix in public_suffixes()}
     return frozenset(known | {name.encode("idna").decode() for name in known if not name.isascii()})
 
 

@@ -27,6 +27,7 @@ from llm_assets.core.texts import utf8
 from llm_assets.stages.clean import langid_file
 from llm_assets.stages.clean.fasttext_file import Model, load
 from llm_assets.stages.clean.langid_kernels import join_opinions
+from llm_assets.stages.clean.text_kernels import reach
 
 Array = npt.NDArray[Any]
 UNDETERMINED = "und"
@@ -58,8 +59,9 @@ def _second() -> langid_file.Bayes:
 
 def identify_all(texts: pl.Series, config: LanguageRules) -> pl.DataFrame:
     """``lang`` (ISO 639 code or "und") and ``lang_score`` (0 to 1, float32) of each text."""
-    numbers, scores, means = _model().predict(*utf8(texts))
-    judged = (numbers >= 0) & _long_enough(texts.fill_null(""), config.min_chars)
+    data, bounds = utf8(texts)
+    numbers, scores, means = _model().predict(data, bounds)
+    judged = (numbers >= 0) & reach(data, bounds, config.min_chars)
     scores = np.where(judged, np.minimum(scores, 1.0), 0.0).astype(np.float32)
     labels = list(_model().labels)
     doubtful = np.flatnonzero(judged & (scores < config.second_opinion_below))
@@ -69,18 +71,6 @@ def identify_all(texts: pl.Series, config: LanguageRules) -> pl.DataFrame:
     names = pl.Series([*labels, UNDETERMINED], dtype=pl.String).replace(_NO_LANGUAGE, UNDETERMINED)
     sure = judged & (scores >= config.min_score)
     return pl.DataFrame({"lang": names.gather(np.where(sure, numbers, len(labels))), "lang_score": scores})
-
-
-def _long_enough(texts: pl.Series, least: int) -> Array:
-    """Whether each text has ``least`` characters, runs of white space counted as one; its beginning mostly tells."""
-
-    def asked(parts: pl.Series) -> Array:
-        return (parts.str.replace_all(r"\s+", " ").str.strip_chars().str.len_chars() >= least).to_numpy()
-
-    found = asked(texts.str.head(2 * least))
-    others = np.flatnonzero(~found)
-    found[others] = asked(texts.gather(others))
-    return found
 
 
 def _both(texts: pl.Series, means: Array, labels: list[str]) -> tuple[Array, Array]:

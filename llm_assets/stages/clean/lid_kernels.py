@@ -1,23 +1,13 @@
-"""The loop behind ``fasttext_file``: bytes → words → sums of n-gram vectors → a walk down the tree of labels.
+"""The loop behind ``fasttext_file``: bytes → words → sums of n-gram vectors → a walk down the tree of labels."""
 
-It keeps the interpreter's lock, unlike the other loops: the sums of words seen before are kept in arrays that all calls share.
-"""
+from typing import Any
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+from llm_assets.lm.compiled import compiled
 
 
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True)(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def word_key(data: Any, start: int, stop: int) -> Any:
     """64-bit FNV-1a of bytes ``start`` to ``stop``; never 0."""
     key = np.uint64(14695981039346656037)
@@ -27,7 +17,7 @@ def word_key(data: Any, start: int, stop: int) -> Any:
     return key | np.uint64(1)
 
 
-@_compiled
+@compiled
 def find(keys: Any, key: Any) -> Any:
     """The slot of ``key`` in an open-addressed table, or the empty one where it would go."""
     mask = np.uint64(keys.size - 1)
@@ -37,14 +27,14 @@ def find(keys: Any, key: Any) -> Any:
     return np.int64(slot)
 
 
-@_compiled
+@compiled
 def _step(code: Any, byte: Any) -> Any:
     """One byte into fastText's 32-bit FNV-1a, which extends the byte's sign."""
     wide = np.uint32(byte) if byte < 128 else np.uint32(byte) | np.uint32(0xFFFFFF00)
     return np.uint32((code ^ wide) * np.uint32(16777619))
 
 
-@_compiled
+@compiled
 def add_word(
     data: Any,
     start: int,
@@ -90,7 +80,7 @@ def add_word(
     return count
 
 
-@_compiled
+@compiled
 def walk(hidden: Any, output: Any, children: Any, nodes: Any, scores: Any) -> Any:
     """The likeliest label and its probability. The likelier child is looked at first, and what can't win any more is left out.
 
@@ -119,7 +109,7 @@ def walk(hidden: Any, output: Any, children: Any, nodes: Any, scores: Any) -> An
     return best, np.exp(best_score)
 
 
-@_compiled
+@compiled
 def label_texts(
     data: Any,
     bounds: Any,

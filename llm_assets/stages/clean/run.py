@@ -54,6 +54,7 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
         inputs=[source, *([tombstones] if tombstones else [])],
         executor=config.executor,
         workers=config.workers,
+        threaded=True,
     )
     return _report(out, config)
 

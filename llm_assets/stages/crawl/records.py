@@ -94,6 +94,11 @@ class Books:
         """The rows of the index and the lines of the ledger after the first ``indexed`` and ``told``."""
         return self.index[indexed:], self._ledger[told:]
 
+    def forget(self) -> None:
+        """Drop all rows and lines."""
+        self.index.clear()
+        self._ledger.clear()
+
     def restore(self, index: Iterable[dict[str, Any]], ledger: Iterable[tuple[Any, ...]]) -> None:
         """Take up rows that ``since`` gave to an earlier run."""
         self.index += index

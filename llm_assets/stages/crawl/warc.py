@@ -33,6 +33,33 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Unwritten:
+    """A record before the file that it goes to is known."""
+
+    kind: str
+    doc_id: str
+    url: str
+    moment: datetime
+    fields: Mapping[str, str]
+    block: bytes
+    address: str = ""
+
+    def packed(self, info_id: str) -> bytes:
+        """The record as a gzip member of the file with this warcinfo record."""
+        headers = {
+            "WARC-Type": self.kind,
+            "WARC-Record-ID": record_id(self.doc_id),
+            "WARC-Warcinfo-ID": info_id,
+            "WARC-Date": warc_date(self.moment),
+            "WARC-Target-URI": self.url,
+            **({"WARC-IP-Address": self.address} if self.address else {}),
+            **self.fields,
+            "WARC-Block-Digest": payload_digest(self.block),
+        }
+        return _member(headers, self.block)
+
+
+@dataclass(frozen=True)
 class Original:
     """The capture that a revisit refers to."""
 
@@ -62,6 +89,14 @@ def stored_head(head: bytes, payload_length: int) -> bytes:
 def _renamed(line: bytes) -> bytes:
     name = line.partition(b":")[0].strip().lower().decode("latin-1")
     return b"X-Crawl-" + line if name in _RENAMED else line
+
+
+def response_record(
+    doc_id: str, url: str, fetched_at: datetime, head: bytes, payload: bytes, digest: str, address: str = ""
+) -> Unwritten:
+    """A response with its decoded payload, whose ``digest`` is known. ``head`` as received, without the empty line."""
+    fields = {"WARC-Payload-Digest": digest, "Content-Type": "application/http; msgtype=response"}
+    return Unwritten("response", doc_id, url, fetched_at, fields, stored_head(head, len(payload)) + payload, address)
 
 
 class WarcWriter:
@@ -105,12 +140,7 @@ class WarcWriter:
 
     def response(self, doc_id: str, url: str, fetched_at: datetime, head: bytes, payload: bytes, address: str = "") -> Place:
         """A response with its decoded payload. ``head`` as received, without the empty line."""
-        block = stored_head(head, len(payload)) + payload
-        fields = {
-            "WARC-Payload-Digest": payload_digest(payload),
-            "Content-Type": "application/http; msgtype=response",
-        }
-        return self._record("response", doc_id, url, fetched_at, fields, block, address)
+        return self.write(response_record(doc_id, url, fetched_at, head, payload, payload_digest(payload), address))
 
     def revisit(
         self,
@@ -133,7 +163,35 @@ class WarcWriter:
             "WARC-Payload-Digest": digest,
             "Content-Type": "application/http; msgtype=response",
         }
-        return self._record("revisit", doc_id, url, fetched_at, fields, block, address)
+        return self.write(Unwritten("revisit", doc_id, url, fetched_at, fields, block, address))
+
+    @property
+    def coming(self) -> str:
+        """The warcinfo record of the file that the next record goes to, unless what is written before it fills that file."""
+        if self._handle is None or self._at >= self.max_bytes:
+            return self._id_of(self._part(self.parts))
+        return self._info_id
+
+    def write(self, record: Unwritten, packed_for: str = "", packed: bytes = b"") -> Place:
+        """Write a record. ``packed``: it as a member of the file with the warcinfo record ``packed_for``, made in advance.
+
+        A member made for another file than the one that the record comes to is made anew.
+        """
+        if self._handle is None or self._at >= self.max_bytes:
+            self._rotate()
+        assert self._handle is not None
+        member = packed if packed_for == self._info_id else record.packed(self._info_id)
+        offset = self._at
+        self._handle.write(member)
+        self._at += len(member)
+        return Place(self._name, offset, len(member))
+
+    def restart(self) -> None:
+        """Remove all that was written and begin again."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+        self.go_on({})
 
     def close(self) -> None:
         """Close the file that is open. A crawl without a record leaves one with the warcinfo alone."""
@@ -143,33 +201,12 @@ class WarcWriter:
         self._handle.close()
         self._handle = None
 
-    def _record(
-        self, kind: str, doc_id: str, url: str, moment: datetime, fields: dict[str, str], block: bytes, address: str
-    ) -> Place:
-        if self._handle is None or self._at >= self.max_bytes:
-            self._rotate()
-        assert self._handle is not None
-        headers = {
-            "WARC-Type": kind,
-            "WARC-Record-ID": record_id(doc_id),
-            "WARC-Warcinfo-ID": self._info_id,
-            "WARC-Date": warc_date(moment),
-            "WARC-Target-URI": url,
-            **({"WARC-IP-Address": address} if address else {}),
-            **fields,
-            "WARC-Block-Digest": payload_digest(block),
-        }
-        member, offset = _member(headers, block), self._at
-        self._handle.write(member)
-        self._at += len(member)
-        return Place(self._name, offset, len(member))
-
     def _rotate(self) -> None:
         if self._handle is not None:
             self._handle.flush()
             os.fsync(self._handle.fileno())
             self._handle.close()
-        self._open(f"warc/part-{self.parts:05d}.warc.gz", "wb", 0)
+        self._open(self._part(self.parts), "wb", 0)
         assert self._handle is not None
         block = "".join(f"{key}: {value}\r\n" for key, value in self.info.items()).encode()
         headers = {
@@ -185,8 +222,16 @@ class WarcWriter:
     def _open(self, name: str, mode: str, at: int) -> None:
         self._name, self._at = name, at
         self._handle = cast(BinaryIO, open(self.files / name, mode))  # noqa: SIM115 - closed by rotation or close()
+        self._info_id = self._id_of(name)
+
+    @staticmethod
+    def _part(number: int) -> str:
+        return f"warc/part-{number:05d}.warc.gz"
+
+    def _id_of(self, name: str) -> str:
+        """The warcinfo record of a file."""
         created = f"{warc_date(self.created)} {name}".encode()
-        self._info_id = record_id(hashlib.blake2b(created, digest_size=16).hexdigest())
+        return record_id(hashlib.blake2b(created, digest_size=16).hexdigest())
 
 
 def _member(headers: dict[str, str], block: bytes) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 import mmap
 from base64 import b32encode, b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_assets.core.errors import InputError
@@ -101,10 +101,16 @@ def _finish(source: Source, headers: dict[str, str], start: int, max_block_bytes
         return Record(headers, block, start, "truncated", "the compressed member has no end")
     if wanted > max_block_bytes:
         return Record(headers, block, start, "too_large", f"{wanted} bytes")
-    stated = headers.get("warc-block-digest", "") if verify_digests else ""
-    if stated and not _has_digest(block, stated):
-        return Record(headers, block, start, "corrupt", f"the block is not the one of {stated[:80]}")
-    return Record(headers, block, start)
+    record = Record(headers, block, start)
+    return verified(record) if verify_digests else record
+
+
+def verified(record: Record) -> Record:
+    """The record, or it as a corrupt one where its block has another digest than it states."""
+    stated = record.headers.get("warc-block-digest", "")
+    if record.problem or not stated or _has_digest(record.block, stated):
+        return record
+    return replace(record, problem="corrupt", detail=f"the block is not the one of {stated[:80]}")
 
 
 def _has_digest(block: bytes, stated: str) -> bool:
@@ -115,11 +121,11 @@ def _has_digest(block: bytes, stated: str) -> bool:
         return True
     digest = hashlib.new(name, block, usedforsecurity=False).digest()
     given = value.strip().rstrip("=")
-    base32, base64 = b32encode(digest).decode().rstrip("="), b64encode(digest).decode().rstrip("=")
-    if len(given) == len(digest.hex()):
+    if len(given) == 2 * len(digest):
         return given.lower() == digest.hex()
-    if len(given) == len(base32):
-        return given.upper() == base32
+    if len(given) == -(-len(digest) * 8 // 5):
+        return given.upper() == b32encode(digest).decode().rstrip("=")
+    base64 = b64encode(digest).decode().rstrip("=")
     return len(given) != len(base64) or given == base64
 
 

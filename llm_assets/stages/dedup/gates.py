@@ -16,6 +16,7 @@ from llm_assets.core.documents import CLEANED
 from llm_assets.core.ledger import LEDGER_FILE, counts_add_up, ledger_counts
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.core.report import Gate, Report
+from llm_assets.core.shards import rows_of
 from llm_assets.stages.dedup import lines, removal
 from llm_assets.stages.dedup.contamination import load_suite
 from llm_assets.stages.dedup.fingerprints import word_hashes
@@ -120,6 +121,24 @@ def word_runs(texts: Iterable[str], width: int) -> list[Shingles]:
     return [{tuple(listed[at : at + width]) for at in range(start, end - width + 1)} for start, end in pairwise(starts)]
 
 
+def sharing_runs(texts: list[str], items: list[str], width: int) -> list[bool]:
+    """Whether each text has a run of ``width`` words that one of the items has, compared word by word as ``word_runs`` does.
+
+    A run is put together only where each of its words stands at that place of a run of an item.
+    """
+    wanted: Shingles = set().union(*word_runs(items, width))
+    hashes, ends = word_hashes(normalise(pl.Series(texts, dtype=pl.String)).to_list())
+    begins = np.arange(max(0, hashes.size - width + 1))
+    owner = np.searchsorted(ends, begins, side="right")
+    begins = begins[begins + width <= ends[owner]]  # runs within one text
+    for place, words in enumerate(zip(*wanted, strict=True)):
+        begins = begins[np.isin(hashes[begins + place], np.array(words, np.uint64))]
+    found = [False] * len(texts)
+    for text, at in zip(np.searchsorted(ends, begins, side="right").tolist(), begins.tolist(), strict=True):
+        found[text] = found[text] or tuple(hashes[at : at + width].tolist()) in wanted
+    return found
+
+
 def _pairs(inputs: Inputs, ledger: pl.DataFrame, config: DedupedShardsConfig) -> Gate:
     """A sample of dropped documents against the texts that they were dropped for, as they came from cleaning.
 
@@ -168,8 +187,7 @@ def _holds(rule: str, value: float, one: str, other: str, config: DedupedShardsC
 def _texts(shards: list[Path], ids: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for shard in shards:
-        rows = pl.scan_parquet(shard).filter(pl.col("doc_id").is_in(ids)).select("doc_id", "text").collect()
-        found.update(dict(rows.iter_rows()))
+        found.update(dict(rows_of(shard, ids, ["doc_id", "text"]).iter_rows()))
     return found
 
 
@@ -184,9 +202,8 @@ def _decontaminated(inputs: Inputs, ledger: pl.DataFrame, kept: pl.DataFrame, co
     sample = judged.sort("doc_id").head(config.sampled_documents)
     dirty: list[str] = []
     for width, texts in suite.by_width().items():
-        items: Shingles = set().union(*word_runs(texts, width))
-        runs = word_runs(sample["text"].to_list(), width)
-        dirty += [doc for doc, found in zip(sample["doc_id"], runs, strict=True) if found & items and doc not in dirty]
+        sharing = sharing_runs(sample["text"].to_list(), texts, width)
+        dirty += [doc for doc, found in zip(sample["doc_id"], sharing, strict=True) if found and doc not in dirty]
     whole = set(normalise(pl.Series(suite.texts, dtype=pl.String)).to_list())
     same = judged.select("doc_id", text=normalise(judged["text"])).filter(pl.col("text").is_in(list(whole)))["doc_id"].to_list()
     message = (

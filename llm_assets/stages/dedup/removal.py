@@ -5,12 +5,11 @@ kind of source. Exact copies of what an older crawl holds don't count as a loss:
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import polars as pl
-from tldextract import TLDExtract
 
 from llm_assets.core.artefact import Artefact
+from llm_assets.core.domains import registered_domain
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 
 TABLE = "removal.parquet"
@@ -27,16 +26,6 @@ SCHEMA = pl.Schema(
         "contaminated": pl.Int64,
     }
 )
-
-
-@cache
-def _suffixes() -> TLDExtract:
-    return TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)
-
-
-def registered_domain(host: str) -> str:
-    """``news.example.co.uk`` → ``example.co.uk``; a host without a public suffix stands for itself."""
-    return _suffixes()(host).top_domain_under_public_suffix or host
 
 
 def count(documents: pl.DataFrame) -> pl.DataFrame:

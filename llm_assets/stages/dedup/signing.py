@@ -6,9 +6,7 @@ spilled to two files in the work folder, from which the later passes read what t
 
 import mmap
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +20,7 @@ from llm_assets.core.documents import CLEANED
 from llm_assets.core.machine import available_cores
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
+from llm_assets.core.threads import in_order
 from llm_assets.stages.dedup.fingerprints import EvalRuns, Fingerprints, HashFunctions, fingerprint
 from llm_assets.stages.dedup.index import doc_id_bytes, url_hashes
 
@@ -131,14 +130,7 @@ def _signed(
 ) -> Iterator[Fingerprints]:
     """Fingerprints in the order of the chunks; only so many chunks are under way as keep all threads busy."""
     threads = config.threads or available_cores()
-    waiting: deque[Future[Fingerprints]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for chunk in chunks:
-            waiting.append(pool.submit(fingerprint, chunk, config, functions, runs))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return in_order(lambda chunk: fingerprint(chunk, config, functions, runs), chunks, threads)
 
 
 def _light(part: Fingerprints) -> Fingerprints:

@@ -9,7 +9,6 @@ from typing import Literal
 
 Kind = Literal["heading", "paragraph", "bare", "pre", "table"]
 
-BREAK = "\x0b"  # stands for <br> in the text of a block that is being read; no page holds it (HTML forbids it)
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', ".”", ".»", ".)", "」", "。）")
 
 
@@ -19,6 +18,8 @@ class Block:
 
     ``marker`` is that of the list item that begins here ("-", "3."), "" otherwise; ``indent`` and ``quotes`` count the lists
     and quotations around. ``link_chars`` of ``text`` are links. ``language``: of code, where it says so.
+    ``weight``: characters that speak for text, outside of links; those of a short line that is no sentence count little.
+    ``is_sentence``: whether it ends as sentences do.
     """
 
     kind: Kind
@@ -29,29 +30,13 @@ class Block:
     quotes: int = 0
     link_chars: int = 0
     language: str = ""
+    weight: float = 0.0
+    is_sentence: bool = False
 
     @property
     def link_share(self) -> float:
         """Characters in links, of all."""
         return min(1.0, self.link_chars / len(self.text)) if self.text else 0.0
-
-    @property
-    def is_sentence(self) -> bool:
-        """Whether it ends as sentences do."""
-        return self.text.endswith(SENTENCE_ENDS)
-
-
-def tidy(text: str, kind: Kind) -> str:
-    """White space as it is read: one blank in text, kept in code."""
-    if kind == "pre":
-        lines = text.replace("\xa0", " ").expandtabs(4).split("\n")
-        while lines and not lines[0].strip():
-            lines.pop(0)
-        return "\n".join(line.rstrip() for line in lines).rstrip("\n")
-    if BREAK not in text:
-        return " ".join(text.split())
-    lines = [" ".join(line.split()) for line in text.split(BREAK)]
-    return (" " if kind == "heading" else "\n").join(line for line in lines if line)
 
 
 def render(blocks: list[Block]) -> str:

@@ -82,8 +82,6 @@ _TAGS = {
     "header": Hint.HEADER,
     "main": Hint.TEXT,
 }
-_REMEMBERED = 16_384
-_REMEMBERED_CHARS = 500  # longer ones hold data: they would come only once, and fill the memory
 _ATTRIBUTE = re.compile(r'([a-z-]+)="([^"]*)"')
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_a-zA-Z0-9]+")
 _UNSEEN = re.compile(r"display:\s*none|visibility:\s*hidden")
@@ -93,20 +91,8 @@ _FOLDED = re.compile(
 )
 
 
-class _Hints(dict[tuple[str, str], Hint]):
-    """(tag, attributes as they stand in the serialised start tag) → hint, worked out at first sight."""
-
-    def __missing__(self, key: tuple[str, str]) -> Hint:
-        found = _hint(*key)
-        if len(key[1]) <= _REMEMBERED_CHARS and len(self) < _REMEMBERED:
-            self[key] = found
-        return found
-
-
-HINTS = _Hints()
-
-
-def _hint(tag: str, attributes: str) -> Hint:
+def hint(tag: str, attributes: str) -> Hint:
+    """What an element of this tag is, by its attributes as they stand in the serialised start tag."""
     if tag in _UNNAMED:
         return Hint.NONE
     by_tag = _TAGS.get(tag, Hint.NONE)

@@ -20,6 +20,7 @@ from llm_assets.stages.extract.choice import main_blocks
 from llm_assets.stages.extract.licenses import license_id
 from llm_assets.stages.extract.metadata import Source, declared, first_heading, language, published
 from llm_assets.stages.extract.reader import read_layout
+from llm_assets.stages.extract.scan import Scan
 
 Extractor = Literal["resiliparse", "trafilatura"]
 
@@ -77,16 +78,21 @@ def parse_html(html: str, url: str, fetched_at: str = "", extractor: Extractor =
         html_lang=_field(language(source, said.metas)),
         published=published(source, said.metas, fetched_at),
         rel_canonical=_field(said.links.get("canonical", "")),
-        text=main_text(source.body, f"{title}\n{head_title}") if extractor == "resiliparse" else trafilatura_text(html, url),
+        text=main_text(source.scan, f"{title}\n{head_title}") if extractor == "resiliparse" else trafilatura_text(html, url),
     )
 
 
-def main_text(body: str, titles: str) -> str:
-    """The main text of a body, Markdown-like; ``titles``: what its first heading may repeat."""
-    layout = read_layout(body)
+def warm_up() -> None:
+    """Load the compiled loops. Where none are kept yet it compiles them, a quarter of a minute that no page should pay for."""
+    parse_html("<html><head></head><body><p>A text.</p></body></html>", "")
+
+
+def main_text(page: Scan, titles: str) -> str:
+    """The main text of a page, Markdown-like; ``titles``: what its first heading may repeat."""
+    layout = read_layout(page)
     blocks = main_blocks(layout, titles)
     if layout.muted > MENU_CHARS and layout.muted > MENU_TIMES * sum(len(block.text) for block in blocks):
-        blocks = main_blocks(read_layout(body, menus=True), titles)
+        blocks = main_blocks(read_layout(page, menus=True), titles)
     return render(blocks)
 
 

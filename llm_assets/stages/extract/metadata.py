@@ -13,20 +13,15 @@ from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 
+from llm_assets.stages.extract import tags as T
 from llm_assets.stages.extract.dates import full_date
-from llm_assets.stages.extract.reader import ATTRIBUTES, without_raw
+from llm_assets.stages.extract.scan import Scan
 
 _JSON_LD = re.compile(r"""<script[^>]{0,200}application/ld\+json[^>]{0,200}>(.*?)</script""", re.DOTALL | re.IGNORECASE)
 _JSON_DATE = re.compile(r'"datePublished"\s*:\s*"([^"]{4,60})"')
 _COMMONS = "creativecommons.org/"
 _COMMONS_LICENSES = (f"{_COMMONS}licenses/", f"{_COMMONS}publicdomain/")
-_BODY = re.compile(r"</head>(?=\s*<(?:body|frameset)\b)")
-_ROOT = re.compile(r"<html\b([^>]*)>")
-_DECLARATION = re.compile(rf"<(meta|link)\s({ATTRIBUTES})>")
-_ANCHOR = re.compile(rf"<(?:a|link)\s({ATTRIBUTES})>")
 _ATTRIBUTE = re.compile(r'([^\s"/>=]+)="([^"]*)"')
-_HEADING = re.compile(r"<h1\b[^>]*>(.*?)</h1>", re.DOTALL)
-_TAG = re.compile(r"<[^>]*>")
 _DATED = re.compile(r'<[a-z][a-z0-9]*\s([^<>]*\bitemprop="[^"<>]*\bdatePublished\b[^<>]*)>([^<]*)')
 _TIME = re.compile(r'<time\s([^<>]*\bdatetime="[^<>]*)>')
 # Dublin Core, Highwire (journals), Parsely and Sailthru (news) and older customs, in the order in which they are believed.
@@ -69,31 +64,21 @@ _MAX_JSON_CHARS = 500_000
 
 @dataclass(frozen=True)
 class Source:
-    """A parsed page as text: ``html`` as it came, the rest as the parser serialises it, without scripts and comments.
-
-    Attributes are then in double quotes, names in lower case, and tags balanced, so that expressions find what they look for;
-    asking the parsed tree takes ten times as long.
-    """
+    """A page: ``html`` as it came, and ``scan`` of it as the parser serialises it."""
 
     html: str
     url: str
-    root: str  # attributes of <html>
-    head: str
-    body: str
+    scan: Scan
 
     @classmethod
     def of(cls, tree: Any, html: str, url: str) -> "Source":
         """``tree``: resiliparse's, of ``html``."""
-        markup = without_raw(tree.document.html)
-        cut = _BODY.search(markup)
-        at = cut.end() if cut else 0
-        root = _ROOT.search(markup[:at])
-        return cls(html, url, root[1] if root else "", markup[:at], markup[at:])
+        return cls(html, url, Scan.of(tree.document.html))
 
     @cached_property
-    def anchors(self) -> list[str]:
-        """Attributes of each <a> and <link> in the body."""
-        return _ANCHOR.findall(self.body)
+    def text(self) -> str:
+        """The serialised body without scripts and comments."""
+        return "".join(self.scan.markup())
 
 
 @dataclass(slots=True)
@@ -107,20 +92,20 @@ class Declared:
 def declared(source: Source) -> Declared:
     """Metas and links of a page; the first of a name counts."""
     found = Declared()
-    elements = _DECLARATION.findall(source.head) or _DECLARATION.findall(source.body)
-    for tag, attributes in elements:
-        said = _attributes(attributes)
-        if tag == "link":
+    scan = source.scan
+    said_so = [(place, tag) for place, tag in scan.noted if tag in (T.META, T.LINK)]
+    for place, tag in [one for one in said_so if one[0] < scan.body] or said_so:
+        said = _attributes(scan.attributes(place))
+        if tag == T.LINK:
             _add_links(found, said, source.url)
             continue
         name = said.get("name") or said.get("property") or said.get("itemprop") or said.get("http-equiv", "")
         content = said.get("content", "").strip()
         if name and content:
             found.metas.setdefault(name.lower(), content)
-    if "license" not in found.links and "license" in source.body:
-        for attributes in source.anchors:
-            if "license" in attributes:
-                _add_links(found, _attributes(attributes), source.url)
+    if "license" not in found.links:
+        for attributes in scan.links_with(b"license"):
+            _add_links(found, _attributes(attributes), source.url)
     if "license" not in found.links:
         said_license = _other_license(source, found.metas)
         if said_license:
@@ -147,24 +132,26 @@ def _other_license(source: Source, metas: dict[str, str]) -> str:
         said = metas.get(name, "")
         if said.startswith(("http://", "https://")):
             return said
-    if _COMMONS not in source.body:
-        return ""
-    addresses = (_attributes(attributes).get("href", "") for attributes in source.anchors if _COMMONS in attributes)
+    addresses = (_attributes(attributes).get("href", "") for attributes in source.scan.links_with(_COMMONS.encode()))
     named = {absolute(source.url, address) for address in addresses if any(part in address for part in _COMMONS_LICENSES)}
     return named.pop() if len(named) == 1 else ""
 
 
 def absolute(url: str, href: str) -> str:
     """``href`` as an absolute address; "" where it is none."""
+    href = href.strip()
+    if href.startswith(("https://", "http://")) and "[" not in href:
+        return href
     try:
-        return urljoin(url, href.strip())
+        return urljoin(url, href)
     except ValueError:  # "http://[broken"
         return ""
 
 
 def language(source: Source, metas: dict[str, str]) -> str:
     """The language that a page claims, as it writes it: <html lang>, Content-Language, og:locale."""
-    root = _attributes(source.root)
+    place = next((place for place, tag in source.scan.noted if tag == T.HTML), -1)
+    root = _attributes(source.scan.attributes(place)) if place >= 0 else {}
     own = root.get("lang") or root.get("xml:lang") or ""
     return (
         own.strip() or metas.get("content-language", "").split(",")[0].strip() or metas.get("og:locale", "").replace("_", "-")
@@ -173,8 +160,9 @@ def language(source: Source, metas: dict[str, str]) -> str:
 
 def first_heading(source: Source) -> str:
     """The text of the first <h1>; "" where there is none."""
-    found = _HEADING.search(source.body)
-    return " ".join(unescape(_TAG.sub("", found[1])).split()) if found else ""
+    scan = source.scan
+    first = next((place for place, tag in scan.noted if tag == T.H1 and place >= scan.body), -1)
+    return " ".join(unescape(scan.text_to(first, -T.H1)).split()) if first >= 0 else ""
 
 
 def published(source: Source, metas: dict[str, str], fetched_at: str) -> str:
@@ -192,14 +180,14 @@ def _dates(source: Source, metas: dict[str, str]) -> Iterator[str]:
     if "datePublished" in source.html:
         for script in _JSON_LD.findall(source.html):
             yield from _json_dates(script[:_MAX_JSON_CHARS])
-        for attributes, text in _DATED.findall(source.body):
+        for attributes, text in _DATED.findall(source.text):
             said = _attributes(attributes)
             yield said.get("datetime") or said.get("content") or text
     for name in _DATE_METAS[2:]:
         if name in metas:
             yield metas[name]
-    if "datetime=" in source.body:
-        yield from _time_elements(source.body)
+    if source.scan.data.find(b"datetime=", source.scan.body_start) >= 0:
+        yield from _time_elements(source.text)
 
 
 def _json_dates(script: str) -> Iterator[str]:

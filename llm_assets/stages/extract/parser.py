@@ -18,7 +18,7 @@ from typing import Any
 from llm_assets.core.decoding import Decoded, decode
 from llm_assets.core.errors import InputError
 from llm_assets.core.warcs import WarcFiles, http_payload
-from llm_assets.stages.extract.html import Page, parse_html, parse_plain
+from llm_assets.stages.extract.html import Page, parse_html, parse_plain, warm_up
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
 PLAIN_TYPES = ("text/plain", "text/markdown")
@@ -90,6 +90,7 @@ def main(argv: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints must not end up among the answers
+    warm_up()
     gc.freeze()  # what is loaded by now stays; looking through it again and again costs a tenth of the time
     with WarcFiles() as files:
         for line in sys.stdin.buffer:

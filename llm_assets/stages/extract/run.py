@@ -21,8 +21,8 @@ from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Report
 from llm_assets.core.shards import cut, shard_name, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
-from llm_assets.stages.extract.html import check_extractor
-from llm_assets.stages.extract.supervisor import Supervisor
+from llm_assets.stages.extract.html import check_extractor, warm_up
+from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
 CAPTURES_FILE = "captures.parquet"
@@ -52,19 +52,24 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
         .sort("warc_file", "offset")
     )
     pages.write_parquet(out.private / _PLANNED)
+    warm_up()  # once, and not in each parser process at the same time
     shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
-    run_shard_steps(
-        "llm_assets.stages.extract.run:shard",
-        {"crawl": out.partition, "shards": shards},
-        len(shards),
-        out.private / "steps",
-        progress,
-        places={"raw": str(raw.files), "files": str(out.files), "private": str(out.private)},
-        config=config,
-        inputs=[raw],
-        executor=config.executor,
-        workers=config.workers,
-    )
+    try:
+        run_shard_steps(
+            "llm_assets.stages.extract.run:shard",
+            {"crawl": out.partition, "shards": shards},
+            len(shards),
+            out.private / "steps",
+            progress,
+            places={"raw": str(raw.files), "files": str(out.files), "private": str(out.private)},
+            config=config,
+            inputs=[raw],
+            executor=config.executor,
+            workers=config.workers,
+            threaded=True,
+        )
+    finally:
+        end_kept()
     return _collect(out)
 
 
@@ -96,7 +101,7 @@ def extract(
         else:
             verdicts[page["doc_id"]] = early
     limits = {name: getattr(config, name) for name in _LIMITS}
-    with Supervisor(limits, config.stall_seconds, log) as supervisor:
+    with kept_supervisor(limits, config.stall_seconds, log) as supervisor:
         for page, found in zip(wanted, supervisor.answers([_job(page, raw) for page in wanted]), strict=True):
             if "rule" in found:
                 verdict = Verdict(False, found["rule"], found["value"], found["threshold"], detail=found["detail"] or None)

@@ -1,17 +1,19 @@
 """Keeps a parser process alive: a page that kills it, hangs it or runs out of its limits is one reject, and the batch goes on.
 
 Answers come in the order of the jobs and carry their numbers, so the job without an answer is the one that the process died of.
-It is never tried again (case B10).
+It is never tried again (case B10). One process serves shard after shard, since it takes half a second to start.
 """
 
+import atexit
 import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
 # Jobs sent ahead of their answers. They must fit a pipe (64 KiB on Linux) whole, or both ends could wait for each other; of a
 # job that is larger the address is left out, which then resolves no relative ones.
 _WINDOW, _JOB_BYTES = 16, 3_000
+# A process that has served so many pages is replaced at the end of a shard: its limit on memory is that of one page.
+_PAGES = 10_000
 
 
 class Supervisor:
@@ -35,8 +39,9 @@ class Supervisor:
         self.limits = limits
         self.stall_seconds = stall_seconds
         self.deaths = 0
+        self.served = 0  # pages, by the process that runs
         self._command = [*command, json.dumps(limits)]
-        self._log = log
+        self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
 
@@ -44,7 +49,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        self.end()
 
     def answers(self, jobs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The answer to each job, in order; see ``llm_assets.stages.extract.parser.answer``."""
@@ -58,10 +63,11 @@ class Supervisor:
             sent += len(ahead)
             line = self._line()
             found = json.loads(line) if line is not None else None
+            self.served += 1
             yield found if found is not None and found.pop("number") == answered else self._fate_of_silent()
 
     def _start(self) -> None:
-        with open(self._log, "ab") as log:
+        with open(self.log, "ab") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self._buffer = b""
 
@@ -92,7 +98,7 @@ class Supervisor:
     def _fate_of_silent(self) -> dict[str, Any]:
         """What became of the page that the process did not answer for; the next page gets a new process."""
         self.deaths += 1
-        code = self._end(wait_s=1.0)
+        code = self.end(wait_s=1.0)
         if code is None:
             return rejected("extract_timeout", self.stall_seconds, self.stall_seconds, "seconds without an answer")
         if code == -signal.SIGPROF:
@@ -100,9 +106,9 @@ class Supervisor:
             return rejected("extract_timeout", cap, cap, "seconds of processor time")
         return rejected("extract_crash", detail=signal.Signals(-code).name if code < 0 else f"exit code {code}")
 
-    def _end(self, wait_s: float = 0.0) -> int | None:
+    def end(self, wait_s: float = 0.0) -> int | None:
         """End the process. Its exit status if it ended by itself within ``wait_s``, None if it had to be killed."""
-        process, self._process = self._process, None
+        process, self._process, self.served = self._process, None, 0
         if process is None:
             return None
         code: int | None = None
@@ -116,6 +122,39 @@ class Supervisor:
             with suppress(BrokenPipeError):
                 stream.close()
         return code
+
+
+_kept: dict[int, tuple[str, Supervisor]] = {}  # by thread
+
+
+@contextmanager
+def kept_supervisor(limits: dict[str, Any], stall_seconds: float, log: Path) -> Iterator[Supervisor]:
+    """The supervisor of this thread for these limits, whose parser goes on with the next shard; see ``Supervisor``.
+
+    After an exception, and after many pages, the next shard gets a new parser. ``end_kept`` ends what is left.
+    """
+    thread, key = threading.get_ident(), json.dumps([limits, stall_seconds])
+    said, supervisor = _kept.get(thread, ("", None))
+    if supervisor is None or said != key:
+        if supervisor is not None:
+            supervisor.end()
+        supervisor = Supervisor(limits, stall_seconds, log)
+        _kept[thread] = key, supervisor
+    supervisor.log = log
+    try:
+        yield supervisor
+    except BaseException:
+        supervisor.end()
+        raise
+    if supervisor.served >= _PAGES:
+        supervisor.end()
+
+
+@atexit.register
+def end_kept() -> None:
+    """End the parsers that wait for a next shard."""
+    while _kept:
+        _kept.popitem()[1][1].end()
 
 
 def _line_of(job: dict[str, Any]) -> bytes:

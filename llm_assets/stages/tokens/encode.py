@@ -139,12 +139,12 @@ def run(inputs: Inputs, out: WorkDir, config: TokenizedDatasetConfig, progress: 
 def _encode(inputs: Inputs, out: WorkDir, config: TokenizedDatasetConfig, progress: Progress) -> str:
     """Ids and index of each shard of survivors into ``private``; returns the engine that encoded.
 
-    Here they are made one after the other, since an encoder works on all cores; on a cluster each is a shard step.
+    They are made one after the other, since an encoder works on all cores; under an executor each is a shard step.
     """
     survivors, tokenizer = inputs.one("deduped_shards"), inputs.one("tokenizer")
     sources = survivors.shards()
     (out.private / "ids").mkdir(parents=True, exist_ok=True)
-    if config.executor.kind != "local":
+    if config.executor.kind != "auto":
         run_shard_steps(
             "llm_assets.stages.tokens.encode:shard",
             {},

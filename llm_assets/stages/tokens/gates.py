@@ -15,6 +15,7 @@ from llm_assets.core.jsonio import read_json
 from llm_assets.core.ledger import LEDGER_FILE, counts_add_up, ledger_counts
 from llm_assets.core.recipe.tokens import TokenizedDatasetConfig, TokenizerConfig, TrainingMixConfig
 from llm_assets.core.report import Gate, Report
+from llm_assets.core.shards import rows_of
 from llm_assets.lm import chat
 from llm_assets.lm import tokenizer as files_of
 from llm_assets.lm.tokenizer import CONTROL_TOKENS
@@ -119,8 +120,7 @@ def _sample_round_trip(
     sample = documents.with_columns(chance).sort("chance").head(config.sampled_documents)
     texts = {}
     for shard in inputs.one("deduped_shards").shards():
-        wanted = pl.scan_parquet(shard).select("doc_id", "text").filter(pl.col("doc_id").is_in(sample["doc_id"].to_list()))
-        texts.update(dict(wanted.collect().iter_rows()))
+        texts.update(dict(rows_of(shard, sample["doc_id"].to_list(), ["doc_id", "text"]).iter_rows()))
     changed = []
     for row in sample.iter_rows(named=True):
         ids = np.load(files / shard_name(row["shard"]), mmap_mode="r")[row["start"] : row["start"] + row["length"] - 1]

@@ -168,6 +168,7 @@ def test_large_records_are_passed_over_without_being_held(tmp_path):
         (b"<html>", "no WARC"),
         (gzip.compress(b"<html>"), "no WARC"),
     ],
+    ids=["empty", "arc", "arc.gz", "zst", "html", "html.gz"],
 )
 def test_what_is_no_warc_says_so(tmp_path, data, words):
     with pytest.raises(InputError, match=words):

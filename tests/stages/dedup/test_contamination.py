@@ -1,9 +1,13 @@
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
+from llm_assets.stages.dedup.gates import sharing_runs, word_runs
 from tests.stages.dedup.test_run import RIVER, fates, page
 
+WORDS = st.lists(st.sampled_from("abc"), max_size=9).map(" ".join)
 NINE = "nine words in this order are asked for somewhere"
 FLAG = DedupedShardsConfig(contamination="flag")
 
@@ -54,3 +58,10 @@ def test_flagged_texts_stay_and_the_ledger_names_the_item(bench):
     gate = bench.gates("c1", files, report, config=FLAG)["decontaminated"]
     assert gate.passed and gate.metadata["flagged"] == 3
     assert not bench.gates("c1", files, report)["decontaminated"].passed  # what drop would have to say of these files
+
+
+@given(st.lists(WORDS, max_size=5), st.lists(WORDS, max_size=4), st.integers(1, 5))
+def test_the_gate_finds_every_run_that_a_text_shares(texts, items, width):
+    """Whatever stands in the texts before and after: as if the runs of each were put together and compared."""
+    wanted = set().union(*word_runs(items, width))
+    assert sharing_runs(texts, items, width) == [bool(runs & wanted) for runs in word_runs(texts, width)]

@@ -163,7 +163,7 @@ def test_lone_surrogates_are_replaced_and_counted(tmp_path, monkeypatch):
         def __init__(self, limits, stall_seconds, log):
             super().__init__(limits, stall_seconds, log, (COMMAND[0], "-m", misbehaving, "surrogate"))
 
-    monkeypatch.setattr(stage, "Supervisor", Odd)
+    monkeypatch.setattr(stage, "kept_supervisor", Odd)
     pages = crawl()
     pages.write(tmp_path / "raw")
     index = pages.index().filter(pl.col("url").str.ends_with("one"))

@@ -6,7 +6,8 @@ import pytest
 
 from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.extract import parser
-from llm_assets.stages.extract.supervisor import Supervisor
+from llm_assets.stages.extract import supervisor as supervising
+from llm_assets.stages.extract.supervisor import Supervisor, kept_supervisor
 from tests.support.crawled import Crawl, article, html, http
 
 LIMITS = {"max_cpu_seconds": 5.0, "max_memory_mb": 2048, "max_html_bytes": 100_000_000, "max_text_bytes": 1_000_000}
@@ -71,6 +72,33 @@ def test_an_answer_is_never_taken_for_that_of_another_page(tmp_path):
     assert found[1:] == ["kept", "kept"]
     assert found[0] in ("extract_timeout", "extract_crash")
     assert deaths == 1
+
+
+def served(folder, fail=False):
+    """The process that serves one more shard."""
+    with kept_supervisor(LIMITS, 30.0, folder / "log") as supervisor:
+        assert [found.get("rule", "kept") for found in supervisor.answers(jobs(folder, named(["p0", "p1"])))] == [
+            "kept",
+            "kept",
+        ]
+        process = supervisor._process.pid
+        if fail:
+            raise KeyError
+    return process
+
+
+def test_one_parser_serves_shard_after_shard_until_it_is_old_or_something_fails(tmp_path, monkeypatch):
+    first = served(tmp_path)
+    assert served(tmp_path) == first
+    with pytest.raises(KeyError):
+        served(tmp_path, fail=True)
+    second = served(tmp_path)
+    assert second != first
+    monkeypatch.setattr(supervising, "_PAGES", 4)
+    assert served(tmp_path) == second  # replaced after this one
+    assert served(tmp_path) != second
+    supervising.end_kept()
+    assert not supervising._kept
 
 
 def test_processor_time_is_capped(tmp_path):

@@ -45,11 +45,12 @@ def clean_lines(frame: pl.DataFrame, config: C4Rules) -> pl.DataFrame:
         int(config.remove_citations),
         int(config.drop_unterminated_lines),
     )
-    listed, firsts = _joined(_LISTED), np.zeros(256, np.bool_)
+    listed, opens = _joined(_LISTED), np.zeros(256, np.uint8)
     for word in _LISTED:
-        firsts[[ord(word[0]), ord(word[0].upper())]] = True
+        for place in (0, 1):
+            opens[[ord(word[place]), ord(word[place].upper())]] |= 1 << place
     points = (_points(config.end_characters), _points(_SENTENCE_ENDS), _points(_CLOSERS))
-    data, bounds, counts = kernels.clean(*utf8(frame["text"]), tables()[0], limits, *_joined(_MARKS), *listed, firsts, *points)
+    data, bounds, counts = kernels.clean(*utf8(frame["text"]), tables()[0], limits, *_joined(_MARKS), *listed, opens, *points)
     columns = {LOREM: kernels.LOREM, CURLY: kernels.CURLY, SENTENCES: kernels.SENTENCES}
     measures = [pl.Series(name, counts[:, column]) for name, column in columns.items()]
     edited = counts[:, kernels.EDITED].any()

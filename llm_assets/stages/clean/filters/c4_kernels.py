@@ -61,7 +61,7 @@ def clean(
     mark_bounds: Any,
     listed: Any,
     listed_bounds: Any,
-    firsts: Any,
+    opens: Any,
     line_ends: Any,
     sentence_ends: Any,
     closers: Any,
@@ -69,7 +69,8 @@ def clean(
     """(bytes, bounds, counts (n, 4)) of n texts after C4's rules on lines; a standardised text without such a line stays.
 
     ``limits``: most characters of a word, least words of a line (0: off), whether citation marks go, whether unterminated
-    lines go. ``listed``: "lorem ipsum" first, "javascript" next, then policies; ``firsts`` (256,): which bytes begin one.
+    lines go. ``listed``: "lorem ipsum" first, "javascript" next, then policies; ``opens`` (256,): bit 0, which bytes begin
+    one; bit 1, which stand second.
     """
     max_word, min_words, cite, terminated = limits
     n = bounds.size - 1
@@ -141,8 +142,7 @@ def clean(
             sentences = state = 0
             at = line
             while at < filled and not dropped:
-                byte = out[at]
-                if firsts[byte]:
+                if opens[out[at]] & 1 and at + 1 < filled and opens[out[at + 1]] & 2:
                     number = found_at(out, at, filled, listed, listed_bounds)
                     lorem |= number == 0
                     scripted |= number == 1

@@ -8,59 +8,71 @@ hand-checked pages were damaged throughout. The limit on symbols is that of the 
 of signs or puzzles; ROOTS (Laurençon et al. 2022) bounds a wider class, punctuation and digits included, at 0.4.
 """
 
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.recipe.cleaning import JunkRules
-from llm_assets.stages.clean.filters.base import Rule, share
+from llm_assets.core.texts import utf8
+from llm_assets.stages.clean import text_kernels as kernels
+from llm_assets.stages.clean.filters.base import Rule
+
+Array = npt.NDArray[Any]
 
 # What continuation bytes (0x80-0xBF) become in Windows-1252 and Windows-1251. Letters of living alphabets are left out.
-_AFTER_1252 = "\u0080-\u00bf‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ€"
-_AFTER_1251 = "\u00a0-\u00bfЂЃѓЉЊЌЋЏђ‘’“”•–—™љ›њќћџЎўЈҐЄєјЅѕ‚„…†‡€‰‹№"
-# « and » after Â are a letter in quotation marks.
-_MOJIBAKE = "|".join(
-    (
-        rf"Ã[{_AFTER_1252}]",
-        "Â[\u00a0-\u00aa\u00ac-\u00ba\u00bc-\u00bf]",
-        rf"[ÐÑ][{_AFTER_1252}]",
-        "â€[\u0090-\u00bf™œ˜“”¦¢]|â\u0080[\u0090-\u00bf]",
-        "ð[Ÿ\u009f]|ï»¿|ï¿½",
-        rf"[РС][{_AFTER_1251}]",
-    )
-)
-_MEASURES = {
-    "_replacement": "\ufffd",
-    "_controls": "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]",
-    "_mojibake": _MOJIBAKE,
-    "_private": r"[\p{Co}\x{fdd0}-\x{fdef}\x{fffe}\x{ffff}]",
-    "_symbols": r"[\p{So}\p{Sk}\p{Sm}--[+<=>|~^`\x{ac}\x{b1}\x{d7}\x{f7}°©®™]]",
-}
+_AFTER_1252 = "".join(map(chr, range(0x80, 0xC0))) + "‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ€"
+_AFTER_1251 = "".join(map(chr, range(0xA0, 0xC0))) + "ЂЃѓЉЊЌЋЏђ‘’“”•–—™љ›њќћџЎўЈҐЄєјЅѕ‚„…†‡€‰‹№"
+_AFTER_QUOTE = "".join(map(chr, range(0x90, 0xC0))) + "™œ˜“”¦¢"  # behind â€
+_WHITE = (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+_CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
+_PRIVATE = ((0xE000, 0xF900), (0xFDD0, 0xFDF0), (0xFFFE, 0x10000), (0xF0000, 0xFFFFE), (0x100000, 0x10FFFE))
+_SYMBOLS = r"[\p{So}\p{Sk}\p{Sm}--[+<=>|~^`\x{ac}\x{b1}\x{d7}\x{f7}°©®™]]"
+_SYMBOLS_END = 0x20000  # beyond it are Han, tags and private use
+_REPLACED, _CONTROL, _MOJIBAKE, _PRIVATES, _SYMBOL = "_replacement", "_controls", "_mojibake", "_private", "_symbols"
 
 
 def add_measures(frame: pl.DataFrame, raw: pl.Series) -> pl.DataFrame:
-    """Add the shares of characters. ``raw``: the texts before standardising. Plain ASCII without controls has none of them."""
-    frame = frame.with_row_index("_row")
-    texts = pl.DataFrame({"_row": frame["_row"], "raw": raw})
-    text = pl.col("raw")
-    doubtful = (text.str.len_bytes() != text.str.len_chars()) | text.str.contains(_MEASURES["_controls"])
-    looked = texts.filter(doubtful).select(
-        "_row",
-        **{
-            name: share(
-                text.str.count_matches(pattern), text.str.count_matches(r"\S") if name == "_symbols" else text.str.len_chars()
-            )
-            for name, pattern in _MEASURES.items()
-        },
+    """Add the shares of characters. ``raw``: the texts before standardising."""
+    found = kernels.signs(*utf8(raw), _classes())
+    chars, solid = found[:, kernels.CHARS], found[:, kernels.SOLID]
+    parts = {
+        _REPLACED: (kernels.REPLACED, chars),
+        _CONTROL: (kernels.CONTROLS, chars),
+        _MOJIBAKE: (kernels.MOJIBAKE, chars),
+        _PRIVATES: (kernels.PRIVATES, chars),
+        _SYMBOL: (kernels.SYMBOLS, solid),
+    }
+    return frame.with_columns(
+        pl.Series(name, found[:, column] / np.maximum(whole, 1)) for name, (column, whole) in parts.items()
     )
-    joined = frame.join(looked, on="_row", how="left", maintain_order="left")
-    return joined.with_columns(pl.col(list(_MEASURES)).fill_null(0.0)).drop("_row")
+
+
+@cache
+def _classes() -> Array:
+    """The classes of each code point; what is a symbol is asked of polars, whose tables are those of the published limits."""
+    classes = np.zeros(0x110000, np.uint8)
+    classes[list(_WHITE)] |= kernels.WHITE
+    classes[list(_CONTROLS)] |= kernels.CONTROL
+    for first, end in _PRIVATE:
+        classes[first:end] |= kernels.PRIVATE
+    points = [point for point in range(0x80, _SYMBOLS_END) if not 0xD800 <= point < 0xE000]
+    symbols = pl.Series(map(chr, points), dtype=pl.String).str.contains(_SYMBOLS).to_numpy()
+    classes[np.array(points)[symbols]] |= kernels.SYMBOL
+    tails = {kernels.LATIN_TAIL: _AFTER_1252, kernels.CYRILLIC_TAIL: _AFTER_1251, kernels.QUOTE_TAIL: _AFTER_QUOTE}
+    for kind, characters in tails.items():
+        classes[[ord(char) for char in characters]] |= kind
+    return classes
 
 
 def rules(config: JunkRules) -> list[Rule]:
     """The rules, for a frame that ``add_measures`` returned."""
     return [
-        Rule("junk_replacement_chars", pl.col("_replacement"), "at_most", config.max_replacement_chars),
-        Rule("junk_control_chars", pl.col("_controls"), "at_most", config.max_control_chars),
-        Rule("junk_mojibake", pl.col("_mojibake"), "at_most", config.max_mojibake),
-        Rule("junk_private_chars", pl.col("_private"), "at_most", config.max_private_chars),
-        Rule("junk_symbols", pl.col("_symbols"), "at_most", config.max_symbols),
+        Rule("junk_replacement_chars", pl.col(_REPLACED), "at_most", config.max_replacement_chars),
+        Rule("junk_control_chars", pl.col(_CONTROL), "at_most", config.max_control_chars),
+        Rule("junk_mojibake", pl.col(_MOJIBAKE), "at_most", config.max_mojibake),
+        Rule("junk_private_chars", pl.col(_PRIVATES), "at_most", config.max_private_chars),
+        Rule("junk_symbols", pl.col(_SYMBOL), "at_most", config.max_symbols),
     ]
