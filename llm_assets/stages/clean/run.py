@@ -23,7 +23,7 @@ from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.clean import pii
 from llm_assets.stages.clean.filters import datatrove, measured, rules_of
 from llm_assets.stages.clean.filters.base import Rule, count, judge, prepare
-from llm_assets.stages.clean.language import identify_all
+from llm_assets.stages.clean.language import expect, identify_all
 from llm_assets.stages.clean.standardise import standardise_all
 
 CAPTURES_FILE = "captures.parquet"  # of extracted_pages
@@ -85,6 +85,7 @@ def clean(
     pages: pl.DataFrame, crawl: str, config: CleanedCorpusConfig, stones: Tombstones
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(kept documents with the CLEANED columns, ledger rows of all of them) for a frame of extracted pages."""
+    expect(pages.height, config.language)
     texts = standardise_all(pages["text"])
     frame = pages.with_columns(texts.alias("text"), raw=pl.col("text")).hstack(identify_all(texts, config.language))
     frame = measured(_with_tombstones(frame, stones), config).drop("raw")

@@ -3,6 +3,7 @@
 import io
 import lzma
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -164,6 +165,20 @@ def test_the_second_model_is_read_for_doubtful_texts_only(monkeypatch):
     assert identify(short, ALONE)[1] < 0.9
     with pytest.raises(AssertionError, match="not needed"):
         identify(short, BOTH)
+
+
+def test_many_texts_begin_to_read_the_second_model_before_it_is_needed(monkeypatch):
+    read = []
+    monkeypatch.setattr(langid_file, "load", lambda path: read.append(path) or "model")
+    language._reading.cache_clear()
+    language.expect(10, LanguageRules())
+    language.expect(1_000, ALONE)
+    assert read == []
+    language.expect(1_000, LanguageRules())
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.result() for found in [pool.submit(language._second) for _ in range(8)]] == ["model"] * 8
+    language._reading.cache_clear()
+    assert len(read) == 1
 
 
 def test_a_missing_second_model_is_told_with_what_to_do(monkeypatch):
