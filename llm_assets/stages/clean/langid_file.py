@@ -75,7 +75,8 @@ def _whole() -> Array:
     """By its bits each half float times UNIT: (65536,) int16. Exact between 1 and 32, where the model's weights are."""
     with np.errstate(invalid="ignore"):  # what is no number
         halves = np.arange(1 << 16).astype(np.uint16).view(np.float16).astype(np.float32)
-        return np.clip(np.nan_to_num(np.rint(halves * UNIT)), -(1 << 15), (1 << 15) - 1).astype(np.int16)
+        found: Array = np.clip(np.nan_to_num(np.rint(halves * UNIT)), -(1 << 15), (1 << 15) - 1).astype(np.int16)
+    return found
 
 
 def spelled(texts: pl.Series) -> pl.Series:

@@ -25,7 +25,7 @@ from llm_assets.stages.dedup.fingerprints import EvalRuns, Fingerprints, HashFun
 from llm_assets.stages.dedup.index import doc_id_bytes, url_hashes
 
 Array = npt.NDArray[Any]
-_CHUNK_BYTES = 1 << 18  # text a task: its arrays stay in the cache of a core, and threads share the work evenly
+_CHUNK_BYTES = 2 << 20  # text a task: its arrays stay in the cache of a core, and threads share the work evenly
 _COLUMNS = ["doc_id", "canonical_url", "fetched_at", "n_bytes", "text"]
 FACTS = pl.Schema({name: CLEANED[name] for name in _COLUMNS if name != "text"})
 
