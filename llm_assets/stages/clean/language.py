@@ -76,6 +76,7 @@ def expect(texts: int, config: LanguageRules) -> None:
 
 def identify_all(texts: pl.Series, config: LanguageRules) -> pl.DataFrame:
     """``lang`` (ISO 639 code or "und") and ``lang_score`` (0 to 1, float32) of each text."""
+    texts = texts.fill_null("")
     data, bounds = utf8(texts)
     numbers, scores, means = _model().predict(data, bounds)
     judged = (numbers >= 0) & reach(data, bounds, config.min_chars)

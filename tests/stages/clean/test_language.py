@@ -109,6 +109,12 @@ def test_the_second_models_scores_are_those_of_py3langid():
     assert not found[texts.index("")].any()
 
 
+def test_a_missing_text_has_no_language():
+    found = identify_all(pl.Series([None, "", SENTENCES["el"]], dtype=pl.String), LanguageRules())
+    assert found["lang"].to_list() == ["und", "und", "el"]
+    assert identify_all(pl.Series([None], dtype=pl.String), BOTH).equals(identify_all(pl.Series([""]), BOTH))
+
+
 def test_a_language_depends_on_nothing_but_its_text():
     texts = many_languages()
     for rules in (ALONE, BOTH):
