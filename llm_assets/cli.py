@@ -85,6 +85,30 @@ def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letter
 
 
 @app.command()
+def status(
+    recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+) -> None:
+    """Every asset and crawl: fresh, stale (why: input, field or version), behind, refused by which check, missing, running."""
+    _use(recipe)
+    from llm_assets.commands.status import run_status
+
+    typer.echo(run_status(as_json))
+
+
+@app.command()
+def plan(
+    recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+) -> None:
+    """What a run under this recipe would make anew, why, and what each cost the last time. Makes nothing."""
+    _use(recipe)
+    from llm_assets.commands.status import run_plan
+
+    typer.echo(run_plan(as_json))
+
+
+@app.command()
 def explain(
     what: Annotated[
         str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")
