@@ -187,9 +187,7 @@ def test_without_texts_nothing_is_measured(inputs, tmp_path):
 
 def test_only_the_exported_model_is_part_of_the_identity(tmp_path):
     Manifest(asset="x", partition="all", identity="1", digest="d" * 64, code_version="1").save(tmp_path)
-    marks = {
-        name: used_only(Artefact(name, "all", "1", tmp_path), Inputs(), CONFIG) for name in ("sft_model", "rlhf_model")
-    }
+    marks = {name: used_only(Artefact(name, "all", "1", tmp_path), Inputs(), CONFIG) for name in ("sft_model", "rlhf_model")}
     assert marks == {"sft_model": "d" * 64, "rlhf_model": "not exported"}
 
 
