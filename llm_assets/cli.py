@@ -124,6 +124,25 @@ def explain(
 
 
 @app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT, DESCRIBE or SUMMARIZE; none lists the tables")] = "",
+    recipe: RecipeOption = "demo",
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or markdown")] = "table",
+    export: Annotated[Path | None, typer.Option(help="Write all tables into this new .duckdb file instead")] = None,
+) -> None:
+    """Ask the warehouse: the tables of dbt_like_sql/ and the shards of the data assets, in DuckDB."""
+    _use(recipe)
+    from typing import get_args
+
+    from llm_assets.commands.sql import Form, run_sql
+    from llm_assets.core.errors import InputError
+
+    if form not in get_args(Form):
+        raise InputError(f"--format {form}: there is no such form; take {', '.join(get_args(Form))}")
+    typer.echo(run_sql(query, form, export))  # type: ignore[arg-type]
+
+
+@app.command()
 def ui(
     recipe: RecipeOption = "demo",
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
