@@ -48,8 +48,13 @@ def test_long_cells_and_long_answers_are_cut_and_say_so(built):
 
 @pytest.mark.parametrize(
     ("query", "words"),
-    [("select * from funel", 'Did you mean "funnel"'), ("select frm", "frm"), ("create table x (y int)", "no question")]
-    + [("select 1; drop view funnel", "no question"), ("copy funnel to 'x.csv'", "no question")],
+    [
+        ("select * from funel", 'Did you mean "funnel"'),
+        ("select frm", "frm"),
+        ("create table x (y int)", "no question"),
+        ("select 1; drop view funnel", "no question"),
+        ("copy funnel to 'x.csv'", "no question"),
+    ],
 )
 def test_what_is_no_question_is_a_users_error(built, query, words):
     with pytest.raises(InputError, match=words):
