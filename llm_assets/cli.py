@@ -85,6 +85,30 @@ def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letter
 
 
 @app.command()
+def status(
+    recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+) -> None:
+    """Every asset and crawl: fresh, stale (why: input, field or version), behind, refused by which check, missing, running."""
+    _use(recipe)
+    from llm_assets.commands.status import run_status
+
+    typer.echo(run_status(as_json))
+
+
+@app.command()
+def plan(
+    recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+) -> None:
+    """What a run under this recipe would make anew, why, and what each cost the last time. Makes nothing."""
+    _use(recipe)
+    from llm_assets.commands.status import run_plan
+
+    typer.echo(run_plan(as_json))
+
+
+@app.command()
 def explain(
     what: Annotated[
         str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")
@@ -97,6 +121,25 @@ def explain(
     from llm_assets.commands.explain import run_explain
 
     typer.echo(run_explain(what, as_json))
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT, DESCRIBE or SUMMARIZE; none lists the tables")] = "",
+    recipe: RecipeOption = "demo",
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or markdown")] = "table",
+    export: Annotated[Path | None, typer.Option(help="Write all tables into this new .duckdb file instead")] = None,
+) -> None:
+    """Ask the warehouse: the tables of dbt_like_sql/ and the shards of the data assets, in DuckDB."""
+    _use(recipe)
+    from typing import get_args
+
+    from llm_assets.commands.sql import Form, run_sql
+    from llm_assets.core.errors import InputError
+
+    if form not in get_args(Form):
+        raise InputError(f"--format {form}: there is no such form; take {', '.join(get_args(Form))}")
+    typer.echo(run_sql(query, form, export))  # type: ignore[arg-type]
 
 
 @app.command()

@@ -4,6 +4,7 @@ What the small run can't show is said by the run itself (claims that are "not ju
 """
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -106,6 +107,16 @@ def test_every_url_met_has_one_fate_in_the_mart(house):
     fates = pl.read_parquet(next(house.store.current("document_fate").files.glob("*.parquet")))
     met = pl.read_parquet(house.store.current("raw_crawl", FIRST).file("ledger.parquet"))
     assert set(met["url"]) <= set(fates["url"])
+
+
+def test_the_warehouse_answers_and_all_stand_fresh(house):
+    asked = ("select kept from funnel where stage = 'deduped_shards'", "select count(*) as kept from deduped_shards")
+    kept, counted = (house.cli("sql", query, "--recipe", "smoke", "--format", "csv").stdout for query in asked)
+    assert kept == counted != ""
+    standing = json.loads(house.cli("status", "--recipe", "smoke", "--json").stdout)
+    assert {one["state"] for one in standing} == {"fresh"}
+    changed = house.cli("plan", "--recipe", "smoke").stdout
+    assert changed.strip() == "everything is fresh; a run would make nothing"
 
 
 def test_explain_names_the_rule_of_a_dropped_page(house):

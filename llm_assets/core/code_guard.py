@@ -64,13 +64,25 @@ def deciding_files(spec: AssetSpec) -> list[Path]:
     return _closure((spec.module, *spec.code))
 
 
+def _read(path: Path) -> tuple[set[str], bytes]:
+    """What a file imports, and its syntax tree as bytes. A file is read once, until it changes."""
+    state = path.stat()
+    return _parsed(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _parsed(path: Path, _time: int, _size: int) -> tuple[set[str], bytes]:
+    tree = ast.parse(path.read_bytes())
+    return _imported(tree), ast.dump(_without_docstrings(tree)).encode()
+
+
 def _closure(modules: Iterable[str]) -> list[Path]:
     waiting = {path for module in modules for path in _files(module)}
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
         found.add(path)
-        for module in _imported(ast.parse(path.read_bytes())):
+        for module in _read(path)[0]:
             waiting |= set(_files(module)) - found
     return sorted(found)
 
@@ -90,7 +102,7 @@ def _hash(paths: Iterable[Path]) -> str:
     for path in paths:
         inside = path.is_relative_to(PACKAGE.parent)
         hasher.update((path.relative_to(PACKAGE.parent).as_posix() if inside else path.name).encode())
-        hasher.update(ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode())
+        hasher.update(_read(path)[1])
     return hasher.hexdigest()[:16]
 
 

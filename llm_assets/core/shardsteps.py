@@ -67,10 +67,10 @@ def run_shard_steps(
     ``config``. A marker counts only for the same arguments, section (without execution fields), content of ``inputs`` and code.
     ``workers``: shards at once; 0 takes one a core here, no limit on a cluster. ``threaded``: the step lets go of the
     interpreter's lock for most of its work; up to four workers are then threads of this process where the executor is left
-    to us (``auto``): they start at once and load nothing twice. A user's error raised by a step is raised here again, with its message; any other
-    failure is a ``RuntimeError`` with its traceback (of a thread, the error itself); ``WorkerDied`` where a signal ended a
-    worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops all; a cluster makes
-    what it can first. Either way the next call makes only what is missing.
+    to us (``auto``): they start at once and load nothing twice. A user's error raised by a step is raised here again, with
+    its message; any other failure is a ``RuntimeError`` with its traceback (of a thread, the error itself); ``WorkerDied``
+    where a signal ended a worker; ``ExecutorError`` where the executor isn't there. On one machine the first failure stops
+    all; a cluster makes what it can first. Either way the next call makes only what is missing.
     """
     where = executor or ExecutorConfig()
     check_executor(where)

@@ -60,7 +60,7 @@ def test_table(project: Project, model: Model, sources: Sources, refs: Mapping[s
     """The model's tests on a table that was built before."""
     with connect() as connection:
         _views(connection, project, model, sources, refs)
-        _view(connection, model.name, f"SELECT * FROM {_reader([table])}")
+        _view(connection, model.name, f"SELECT * FROM {reader([table])}")
         return run_tests(connection, model)
 
 
@@ -90,7 +90,7 @@ def _views(
     for name in model.refs:
         if name not in refs:
             raise SqlError(f"{model.where}: the table of {name} is not built; build it first")
-        _view(connection, name, f"SELECT * FROM {_reader([refs[name]])}")
+        _view(connection, name, f"SELECT * FROM {reader([refs[name]])}")
 
 
 def _source_view(
@@ -105,7 +105,7 @@ def _source_view(
             continue
         origin = (artefact.asset, artefact.partition, artefact.identity)
         labels = ", ".join(f"{literal(value)} AS {column}" for column, value in zip(ORIGIN, origin, strict=True))
-        parts.append(f"SELECT {columns}, {labels} FROM {_reader(paths, entry)}")
+        parts.append(f"SELECT {columns}, {labels} FROM {reader(paths, entry)}")
     if not parts:
         nulls = ", ".join(f"CAST(NULL AS {c.type}) AS {quoted(c.name)}" for c in entry.columns)
         labels = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in ORIGIN)
@@ -124,7 +124,8 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
     connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
 
 
-def _reader(paths: Sequence[Path], entry: SourceEntry | None = None) -> str:
+def reader(paths: Sequence[Path], entry: SourceEntry | None = None) -> str:
+    """The table function of DuckDB that reads these files, all Parquet or, as ``entry`` says, JSON."""
     # DuckDB takes a path for a pattern: brackets, stars and question marks in it must stand for themselves
     listed = ", ".join(literal(re.sub(r"([\[*?])", r"[\1]", str(path.resolve()))) for path in paths)
     if entry is not None and entry.files.endswith(".json"):

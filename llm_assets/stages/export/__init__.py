@@ -6,7 +6,7 @@ has the texts that tokenizers differ on, ``gates`` judges.
 
 from llm_assets.core.spec import AssetSpec, Input
 
-_ONE_OF = "llm_assets.stages.export.quantize:used_only"
+_ONE_OF = "llm_assets.stages.export.source:used_only"
 
 SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(

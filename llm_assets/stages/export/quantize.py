@@ -37,11 +37,6 @@ def file_name(kind: str) -> str:
     return f"model-{kind}.gguf"
 
 
-def used_only(artefact: Artefact, inputs: Inputs, config: QuantizedExportConfig) -> str:
-    """Identity takes in the one model that the recipe exports; the others may change."""
-    return artefact.manifest().digest if artefact.asset == config.model else "not exported"
-
-
 def run(inputs: Inputs, out: WorkDir, config: QuantizedExportConfig, progress: Progress) -> Report:
     """Write the files and measure them.
 

@@ -17,6 +17,7 @@ from llm_assets.lm import gguf
 from llm_assets.lm import tokenizer as tokenizers
 from llm_assets.lm.llama_cpp import Predicted
 from llm_assets.stages.export import SPECS, gates, measure, quantize
+from llm_assets.stages.export.source import used_only
 from llm_assets.stages.export.strings import strings
 from tests.support import corpus, tiny
 
@@ -186,9 +187,7 @@ def test_without_texts_nothing_is_measured(inputs, tmp_path):
 
 def test_only_the_exported_model_is_part_of_the_identity(tmp_path):
     Manifest(asset="x", partition="all", identity="1", digest="d" * 64, code_version="1").save(tmp_path)
-    marks = {
-        name: quantize.used_only(Artefact(name, "all", "1", tmp_path), Inputs(), CONFIG) for name in ("sft_model", "rlhf_model")
-    }
+    marks = {name: used_only(Artefact(name, "all", "1", tmp_path), Inputs(), CONFIG) for name in ("sft_model", "rlhf_model")}
     assert marks == {"sft_model": "d" * 64, "rlhf_model": "not exported"}
 
 

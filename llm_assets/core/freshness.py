@@ -1,0 +1,225 @@
+"""Whether each artefact is what its recipe, code and inputs would give now, and if not, why. Reads manifests; makes nothing.
+
+An artefact is ``stale`` where its identity would be another one today: the reasons are the parts of the identity that
+differ. It is ``behind`` where it is what its inputs give, but one of these, or of theirs, is not fresh: whether it will be made
+anew depends on what that turns out to be, since equal content triggers nothing. Named are the first of such a chain.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from llm_assets.core.artefact import Artefact
+from llm_assets.core.errors import StoreError
+from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
+from llm_assets.core.manifest import InputEntry, Manifest
+from llm_assets.core.recipe.base import Section, identity_values
+from llm_assets.core.spec import AssetSpec
+from llm_assets.core.store import UNPARTITIONED, Store
+
+State = Literal["fresh", "behind", "stale", "refused", "missing", "running"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One asset of one crawl (``all`` where it has none).
+
+    ``refused``: the artefact that would be current was made, and gates stopped it; ``missing``: nothing was accepted yet;
+    ``running``: a process holds its lock. ``reasons`` say why, or what is left to note. ``identity``: what readers see, "" for
+    nothing. ``ready``: what would be made is in the store already, and is taken at once. ``roots``: the first that are not
+    fresh, by name. ``seconds``, ``gpu_hours``: what it cost when it was made last under this or another recipe, 0 if never.
+    """
+
+    asset: str
+    partition: str
+    state: State
+    reasons: tuple[str, ...] = ()
+    identity: str = ""
+    ready: bool = False
+    roots: tuple[str, ...] = ()
+    seconds: float = 0.0
+    gpu_hours: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """``asset[crawl]``, or ``asset``."""
+        return self.asset if self.partition == UNPARTITIONED else f"{self.asset}[{self.partition}]"
+
+
+def in_order(specs: Mapping[str, AssetSpec]) -> list[AssetSpec]:
+    """Assets after all that they read."""
+    ordered: dict[str, AssetSpec] = {}
+
+    def add(spec: AssetSpec) -> None:
+        for rule in spec.inputs:
+            if rule.asset in specs and rule.asset != spec.name and rule.asset not in ordered:
+                add(specs[rule.asset])
+        ordered.setdefault(spec.name, spec)
+
+    for spec in specs.values():
+        add(spec)
+    return list(ordered.values())
+
+
+def standings(
+    store: Store, specs: Mapping[str, AssetSpec], sections: Mapping[str, Section], crawls: Iterable[str] = ()
+) -> list[Standing]:
+    """Every asset × crawl, inputs before readers. ``sections``: by asset; ``crawls``: those that the store may not have yet."""
+    known = [name for spec in specs.values() if spec.partitioned for name in store.partitions(spec.name)]
+    named = list(dict.fromkeys([*known, *crawls]))
+    order = store.crawl_order()
+    named.sort(key=lambda name: (order.get(name, len(order) + 1), name))
+    found: dict[tuple[str, str], Standing] = {}
+    for spec in in_order(specs):
+        for partition in named if spec.partitioned else [UNPARTITIONED]:
+            found[spec.name, partition] = _standing(store, spec, partition, sections[spec.name], found)
+    return list(found.values())
+
+
+def _standing(
+    store: Store, spec: AssetSpec, partition: str, config: Section, before: Mapping[tuple[str, str], Standing]
+) -> Standing:
+    current = store.current(spec.name, partition)
+    manifest = current.manifest() if current else None
+    cost = manifest or _last(store, spec.name, partition)
+    known: dict[str, Any] = {"identity": current.identity if current else ""}
+    if cost is not None:
+        known |= {"seconds": cost.seconds, "gpu_hours": cost.gpu_hours}
+
+    def standing(state: State, *reasons: str, ready: bool = False, roots: Iterable[str] = ()) -> Standing:
+        return Standing(spec.name, partition, state, reasons, ready=ready, roots=tuple(roots), **known)
+
+    try:
+        inputs = find_inputs(store, spec, partition, config)
+    except StoreError as error:
+        waits = str(error).partition("; run:")[0].partition(" needs ")[2].partition(",")[0]
+        return standing("stale" if current else "missing", f"waits for {waits}" if waits else str(error))
+    if spec.source:
+        if manifest is None:
+            return standing("missing")
+        changed = _config_differences(spec.name, identity_values(config), manifest.config)
+        return standing("fresh", *changed, *(["a source, which stays as it is until it is forced"] if changed else []))
+    entries = input_entries(spec, inputs, config)
+    identity = identity_of(spec, partition, config, entries)
+    if _is_held(store, spec.name, partition, identity):
+        return standing("running", "a process is making it now")
+    if current is not None and manifest is not None and current.identity.partition(".")[0] == identity:
+        late = [one for entry in entries if (one := before.get((entry.asset, entry.partition))) and one.state != "fresh"]
+        late += _awaited(spec, entries, before)
+        roots = dict.fromkeys(root for one in late for root in (one.roots or (one.name,)))
+        return standing("behind", *(f"{name} is not fresh" for name in roots), roots=roots) if roots else standing("fresh")
+    made = store.rebuilds(spec.name, partition, identity)
+    refused = [gate for gate in store.gates(made[-1]) if gate.blocking and not gate.passed] if made else []
+    if refused:
+        return standing("refused", *(f"{gate.name}: {gate.message}" for gate in refused))
+    begun = (store.root / ".work" / spec.name / partition / identity).is_dir()
+    left = ["an unfinished run is there, which the next one goes on with"] if begun else []
+    if manifest is None:
+        return standing("missing", *left, ready=bool(made))
+    return standing("stale", *differences(spec, config, entries, manifest), *left, ready=bool(made))
+
+
+def _awaited(spec: AssetSpec, entries: list[InputEntry], before: Mapping[tuple[str, str], Standing]) -> list[Standing]:
+    """Crawls that a reader of all of them does not have yet, since they are not made."""
+    read = {(entry.asset, entry.partition) for entry in entries}
+    return [
+        one
+        for rule in spec.inputs
+        if rule.which == "all"
+        for (asset, _), one in before.items()
+        if asset == rule.asset and (one.asset, one.partition) not in read and one.state in ("missing", "running", "refused")
+    ]
+
+
+def differences(spec: AssetSpec, config: Section, entries: list[InputEntry], manifest: Manifest) -> list[str]:
+    """In which parts of its identity an artefact differs from what would be made now, as sentences."""
+    found = []
+    if manifest.code_version != spec.code_version:
+        found.append(f"code version {manifest.code_version} → {spec.code_version}")
+    for name in sorted({*spec.libraries, *manifest.libraries}):
+        old, new = manifest.libraries.get(name, "none"), library_version(name) if name in spec.libraries else "none"
+        if old != new:
+            found.append(f"library {name} {old} → {new}")
+    found += _config_differences(spec.name, identity_values(config), manifest.config)
+    return found + _input_differences(entries, manifest.inputs)
+
+
+def _config_differences(asset: str, now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
+    new, old = dict(_leaves(now)), dict(_leaves(then))
+    changed = [name for name in new if name not in old or old[name] != new[name]]
+    return [f"{asset}.{name}: {_short(old.get(name, 'not there'))} → {_short(new[name])}" for name in changed]
+
+
+def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _input_differences(now: list[InputEntry], then: list[InputEntry]) -> list[str]:
+    def named(entry: InputEntry) -> str:
+        return entry.asset if entry.partition == UNPARTITIONED else f"{entry.asset}[{entry.partition}]"
+
+    old = {named(entry): entry.fingerprint for entry in then}
+    new = {named(entry): entry.fingerprint for entry in now}
+    changed = [f"{name} has other content" for name in new if name in old and old[name] != new[name]]
+    added = [f"{name} is a new input" for name in new if name not in old]
+    return changed + added + [f"{name} is no input any more" for name in old if name not in new]
+
+
+def _is_held(store: Store, asset: str, partition: str, identity: str) -> bool:
+    path = store.root / ".work" / asset / partition / f"{identity}.lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _last(store: Store, asset: str, partition: str) -> Manifest | None:
+    """The newest manifest of an asset and crawl, of whatever recipe; of another crawl where there is none."""
+    for pattern in (f"{partition}/*/manifest.json", "*/*/manifest.json"):
+        paths = sorted((store.root / asset).glob(pattern), key=lambda path: path.stat().st_mtime)
+        if paths:
+            return Artefact(asset, partition, paths[-1].parent.name, paths[-1].parent).manifest()
+    return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do. ``certain`` is made anew; ``possible`` only if what it reads comes out otherwise than before."""
+
+    certain: tuple[Standing, ...]
+    possible: tuple[Standing, ...]
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """By the last time each was made: of what is certain, and of all."""
+        least = sum(one.seconds for one in self.certain if not one.ready)
+        return least, least + sum(one.seconds for one in self.possible)
+
+    @property
+    def gpu_hours(self) -> tuple[float, float]:
+        """The same in hours of a GPU."""
+        least = sum(one.gpu_hours for one in self.certain if not one.ready)
+        return least, least + sum(one.gpu_hours for one in self.possible)
+
+
+def plan(found: Iterable[Standing]) -> Plan:
+    """What a run of everything would make of these standings."""
+    found = list(found)
+    return Plan(
+        tuple(one for one in found if one.state in ("stale", "missing", "refused")),
+        tuple(one for one in found if one.state == "behind"),
+    )
