@@ -54,6 +54,7 @@ def render(asset: str, answers: Sequence["Answer"]) -> str:
     """The page as HTML: a table of all checks, then great_expectations' own rendering of those that were asked."""
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
     from great_expectations.render.renderer import ValidationResultsPageRenderer
+
     results = [_harmless(answer.result) for answer in answers if answer.result is not None]
     good = sum(bool(result.success) for result in results)
     statistics = {

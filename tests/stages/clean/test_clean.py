@@ -16,6 +16,7 @@ from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig, LanguageRules
 from llm_assets.core.tombstones import TOMBSTONES, TOMBSTONES_FILE, Tombstones
 from llm_assets.stages.clean import pii
+from llm_assets.stages.clean import run as clean_run
 from llm_assets.stages.clean.gates import concerned, gates
 from llm_assets.stages.clean.language import identify, identify_all, model_file
 from llm_assets.stages.clean.run import clean, run
@@ -236,6 +237,24 @@ def test_languages_are_those_of_fasttext_itself():
     assert max(abs(a - min(float(b[0]), 1.0)) for a, (_, b) in zip(found["lang_score"], theirs, strict=True)) < 1e-5
     backwards = identify_all(pl.Series(texts[::-1]), LanguageRules(min_score=0, min_chars=0))
     assert backwards.equals(found.reverse())  # what was read before changes nothing
+
+
+@pytest.mark.parametrize("max_text_bytes", [1_000_000, 700])
+def test_what_is_settled_early_has_the_fate_of_asking_all_rules(monkeypatch, max_text_bytes):
+    """Also a text in another language that is too large before C4's rules, and not after them."""
+    foreign, scripts = SPANISH, "\n".join(["Activa Javascript para ver esta página."] * 20)
+    given = [page(900, foreign), page(901, foreign + "\n" + scripts), page(902, foreign * 8), page(3, SPANISH)]
+    frame = pl.concat([pages(), pl.DataFrame(given, schema=EXTRACTED, orient="row")]).reverse()
+    stones = Tombstones.of(pl.DataFrame([("url", "http://site.example/3", "")], schema=TOMBSTONES, orient="row"))
+    config = CleanedCorpusConfig(max_text_bytes=max_text_bytes, c4={"enabled": True})
+    kept, ledger = clean(frame, "crawl", config, stones)
+    monkeypatch.setattr(clean_run, "_settled", lambda config: pl.col("lang").is_null())
+    same, fates = clean(frame, "crawl", config, stones)
+    assert kept.equals(same)
+    assert ledger.equals(fates)
+    assert ledger["doc_id"].to_list() == frame["doc_id"].to_list()
+    assert {"language", "tombstone"} <= set(ledger["rule"])
+    assert ("too_large" in set(ledger["rule"])) == (max_text_bytes == 700)
 
 
 def test_a_text_that_is_too_large_is_dropped_whole():
