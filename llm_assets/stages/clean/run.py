@@ -54,7 +54,7 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
         inputs=[source, *([tombstones] if tombstones else [])],
         executor=config.executor,
         workers=config.workers,
-        threaded=True,
+        threaded=not config.datatrove_filters,  # which are written in Python, and hold the interpreter's lock
     )
     return _report(out, config)
 
