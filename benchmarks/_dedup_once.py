@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.plot_process import beside
 from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup.run import run
@@ -35,7 +36,8 @@ def measured(out: Path, cleaned: Path, suite: Path, older: list[Path]) -> dict[s
     out.mkdir(parents=True)
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
-    report = run(inputs, WorkDir(out, private, out.name, "deduped_shards"), DedupedShardsConfig(), Silent())
+    with beside():
+        report = run(inputs, WorkDir(out, private, out.name, "deduped_shards"), DedupedShardsConfig(), Silent())
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     shutil.rmtree(private)

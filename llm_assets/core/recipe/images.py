@@ -13,6 +13,9 @@ class ImageDatasetConfig(Section):
     honour_optouts: list[Literal["robots_ai", "noai", "tdm", "ai_txt"]] = Field(
         ["robots_ai", "noai", "tdm", "ai_txt"], description="Signals that keep an image out"
     )
+    against: list[str] = Field(
+        ["*"], description="Patterns of the older crawls whose images are looked for copies in; an empty list: only this crawl"
+    )
     formats: list[Literal["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"]] = Field(
         ["PNG", "JPEG", "GIF", "WEBP", "BMP"],
         min_length=1,

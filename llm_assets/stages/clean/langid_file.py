@@ -57,18 +57,26 @@ def load(path: Path) -> Bayes:
             weights, priors, names, moves, rows, features = (found[name] for name in _FIELDS)
     except (lzma.LZMAError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is no model of py3langid 0.4, or damaged: {error}; install py3langid again") from error
-    whole = weights.astype(np.float32) * UNIT
-    shapes_fit = whole.shape == (features.max() + 1, priors.size) and names.size == priors.size and rows.size == features.size
-    if not shapes_fit or moves.size != 256 * (int(rows.max()) + 1) or np.abs(whole).max() >= 1 << 15:
+    shapes_fit = weights.shape == (features.max() + 1, priors.size) and names.size == priors.size
+    shapes_fit = shapes_fit and rows.size == features.size and moves.size == 256 * (int(rows.max()) + 1)
+    if not shapes_fit or weights.dtype != np.float16:
         raise InputError(f"{path}: its arrays don't fit together as those of py3langid 0.4 do; install py3langid again")
     return Bayes(
         tuple(names.tolist()),
-        np.rint(whole).astype(np.int16),  # exact: the file's half floats have no finer steps at this size
+        _whole()[weights.view(np.uint16)],
         priors.astype(np.float32),
         moves.reshape(-1, 256),
         rows,
         features,
     )
+
+
+def _whole() -> Array:
+    """By its bits each half float times UNIT: (65536,) int16. Exact between 1 and 32, where the model's weights are."""
+    with np.errstate(invalid="ignore"):  # what is no number
+        halves = np.arange(1 << 16).astype(np.uint16).view(np.float16).astype(np.float32)
+        found: Array = np.clip(np.nan_to_num(np.rint(halves * UNIT)), -(1 << 15), (1 << 15) - 1).astype(np.int16)
+    return found
 
 
 def spelled(texts: pl.Series) -> pl.Series:

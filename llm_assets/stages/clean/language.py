@@ -13,6 +13,8 @@ knows best, and on texts in languages that only one of them knows.
 """
 
 import importlib.util
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ UNDETERMINED = "und"
 _NO_LANGUAGE = "zxx"  # py3langid's label for what is in none
 _WEIGHT = 1.5  # of the second opinion; the first's is 1
 _FLOOR = -5.0  # the least log share: below it both only guess
+_HARDLY_WITHOUT = 200  # texts: even of pages of one kind one in thirty is in doubt
+_ONE = threading.Lock()  # the second model is read once a process
 _SILENT = -2.0  # the second's log share of a language that it does not know
 
 
@@ -53,12 +57,26 @@ def _model() -> Model:
 
 
 @cache
+def _reading() -> Future[langid_file.Bayes]:
+    return ThreadPoolExecutor(1).submit(lambda: langid_file.load(langid_file.model_file()))
+
+
 def _second() -> langid_file.Bayes:
-    return langid_file.load(langid_file.model_file())
+    with _ONE:
+        reading = _reading()
+    return reading.result()
+
+
+def expect(texts: int, config: LanguageRules) -> None:
+    """Begin to read the second model, half a second's work, in a thread of its own, if so many texts will hardly do without."""
+    if texts >= _HARDLY_WITHOUT and config.second_opinion_below > 0:
+        with _ONE:
+            _reading()
 
 
 def identify_all(texts: pl.Series, config: LanguageRules) -> pl.DataFrame:
     """``lang`` (ISO 639 code or "und") and ``lang_score`` (0 to 1, float32) of each text."""
+    texts = texts.fill_null("")
     data, bounds = utf8(texts)
     numbers, scores, means = _model().predict(data, bounds)
     judged = (numbers >= 0) & reach(data, bounds, config.min_chars)

@@ -23,7 +23,7 @@ from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.clean import pii
 from llm_assets.stages.clean.filters import datatrove, measured, rules_of
 from llm_assets.stages.clean.filters.base import Rule, count, judge, prepare
-from llm_assets.stages.clean.language import identify_all
+from llm_assets.stages.clean.language import expect, identify_all
 from llm_assets.stages.clean.standardise import standardise_all
 
 CAPTURES_FILE = "captures.parquet"  # of extracted_pages
@@ -88,6 +88,7 @@ def clean(
 
     What the first rules drop for certain is not measured for the others: of a crawl of the web, most.
     """
+    expect(pages.height, config.language)
     texts = standardise_all(pages["text"])
     frame = pages.with_columns(texts.alias("text"), raw=pl.col("text")).hstack(identify_all(texts, config.language))
     frame = _with_tombstones(frame, stones).with_row_index("_place")

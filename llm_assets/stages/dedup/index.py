@@ -64,6 +64,18 @@ def parameters(config: DedupedShardsConfig) -> dict[str, Any]:
     }
 
 
+def stable_order(keys: Array) -> Array:
+    """``np.argsort(keys, kind="stable")`` in half the time, where few keys are equal: numpy's other sort is vectorised."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    tied = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if tied.size:
+        places = np.union1d(tied, tied + 1)
+        part = order[places]
+        order[places] = part[np.lexsort((part, keys[part]))]
+    return order
+
+
 class IndexWriter:
     """Writes ``index/`` of the kept texts, piece by piece."""
 
@@ -98,7 +110,7 @@ class IndexWriter:
             _header(key_file, np.uint64, (bands, rows.size))
             _header(row_file, np.uint32, (bands, rows.size))
             for band in keys:
-                by_key = np.argsort(band, kind="stable")  # stable: equal keys stay in the order in which texts were kept
+                by_key = stable_order(band)  # equal keys stay in the order in which texts were kept
                 band[by_key].tofile(key_file)
                 rows[by_key].astype(np.uint32).tofile(row_file)
 

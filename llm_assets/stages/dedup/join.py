@@ -17,7 +17,7 @@ import numpy.typing as npt
 from llm_assets.core.machine import available_cores
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup import kernels
-from llm_assets.stages.dedup.index import OlderIndex
+from llm_assets.stages.dedup.index import OlderIndex, stable_order
 from llm_assets.stages.dedup.signing import Texts
 
 Array = npt.NDArray[Any]
@@ -74,7 +74,7 @@ class Join:
 
     def _band(self, band: int) -> _Band:
         keys = self._texts.keys(band)[self._wanted]
-        by_key = np.argsort(keys, kind="stable")  # stable: texts of one key stay in judging order
+        by_key = stable_order(keys)  # texts of one key stay in judging order
         keys, texts = keys[by_key], self._wanted[by_key]
         starts = np.flatnonzero(np.concatenate([np.ones(min(1, keys.size), bool), keys[1:] != keys[:-1]]))
         sizes = np.diff(starts, append=keys.size)

@@ -29,7 +29,7 @@ from llm_assets.stages.dedup.contamination import Suite, load_suite
 from llm_assets.stages.dedup.index import IndexWriter, OlderIndex
 from llm_assets.stages.dedup.judge import THIS_CRAWL, Verdicts, judge, related, superseded
 from llm_assets.stages.dedup.order import judging_order
-from llm_assets.stages.dedup.signing import Texts, heights, sign
+from llm_assets.stages.dedup.signing import Frames, Texts, heights, sign
 
 Array = npt.NDArray[Any]
 CONTAMINATED, EXACT_DUPLICATE, NEAR_DUPLICATE = "contaminated", "exact_duplicate", "near_duplicate"
@@ -38,22 +38,22 @@ RULES = {KEPT: "kept", EXACT: EXACT_DUPLICATE, NEAR: NEAR_DUPLICATE, SET_ASIDE: 
 
 def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Progress) -> Report:
     """Judge one crawl. Raises ``InputError`` where an older crawl's index was made with other parameters."""
-    shards = inputs.one("cleaned_corpus").shards()
+    frames = Frames(inputs.one("cleaned_corpus").shards())
     suite = load_suite(inputs.one("eval_suite"), config)
     older = [OlderIndex(artefact, config) for artefact in inputs.many("deduped_shards")]
     out.private.mkdir(parents=True, exist_ok=True)
-    read, facts = sign(shards, config, suite.runs, out.private, progress)
+    read, facts = sign(frames, config, suite.runs, out.private, progress)
     texts = read.ranked(judging_order(facts, inputs.maybe("extracted_pages"), config))
     del read, facts
     verdicts = judge(texts, older, suite, config, out.private)
     kept = np.flatnonzero(verdicts.fate == KEPT)
     repeated = None
     if config.repeated_lines.action != "keep":
-        repeated = lines.find(shards, texts, kept, older, config.repeated_lines, out.private)
-    with ThreadPoolExecutor(1) as beside:  # the index is sorted, and a plot drawn, while shards are compressed
+        repeated = lines.find(frames.shards, texts, kept, older, config.repeated_lines, out.private)
+    drawn = _plot(verdicts.best[verdicts.fate == NEAR], out.files)  # by another process, while we go on
+    with ThreadPoolExecutor(1) as beside:  # the index is sorted while shards are compressed
         index = beside.submit(_write_index, out.files, texts, kept, repeated, config)
-        plot = beside.submit(_plot, verdicts.best[verdicts.fate == NEAR], out.files)
-        changed, sources = _write_shards(shards, texts, kept, repeated, config, out.files)
+        changed, sources = _write_shards(frames, texts, kept, repeated, config, out.files)
         index.result()
     replaced = superseded(texts, kept, older, out.partition)
     replaced.write_parquet(out.files / "superseded.parquet", compression="zstd")
@@ -61,7 +61,7 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     counts = write_ledger(out.files, ledger)
     shares = removal.count(pl.concat([sources, fates(ledger, out.partition).drop("doc_id")], how="horizontal"))
     shares.write_parquet(out.files / removal.TABLE, compression="zstd")
-    report = _report(ledger, counts, shares, replaced, older, texts, plot.result())
+    report = _report(ledger, counts, shares, replaced, older, texts, drawn)
     _count_lines(report, changed, repeated)
     report.metrics |= _contamination_metrics(verdicts, config, older)
     return report
@@ -82,7 +82,7 @@ def _write_index(files: Path, texts: Texts, kept: Array, repeated: lines.Repeate
 
 
 def _write_shards(
-    shards: list[Path],
+    frames: Frames,
     texts: Texts,
     kept: Array,
     repeated: lines.Repeated | None,
@@ -99,10 +99,10 @@ def _write_shards(
         stale.unlink()
     ranks = np.full(texts.size, -1, np.int64)
     ranks[texts.row[kept]] = kept
-    starts = np.cumsum([0, *heights(shards)])
+    starts = np.cumsum([0, *heights(frames.shards)])
 
     def one(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        frame = pl.read_parquet(shards[number]).select(CLEANED.names()).cast(CLEANED)
+        frame = frames.again(number)
         mine = ranks[starts[number] : starts[number + 1]]
         survivors = frame.filter(pl.Series(mine >= 0, dtype=pl.Boolean))
         rows = pl.DataFrame(schema=lines.SCHEMA)
@@ -113,10 +113,10 @@ def _write_shards(
 
     threads = 1 if repeated is not None else config.threads or available_cores()  # excerpts are those of the first page
     with ThreadPoolExecutor(threads) as pool:
-        made = list(pool.map(one, range(len(shards))))
+        made = list(pool.map(one, range(len(frames.shards))))
     changed = [pl.DataFrame(schema=lines.SCHEMA), *(rows for rows, _ in made)]
     sources = [_sources(pl.DataFrame(schema=CLEANED)), *(found for _, found in made)]
-    if not shards:
+    if not frames.shards:
         write_shard(folder / shard_name(0), pl.DataFrame(schema=CLEANED), CLEANED)
     table = pl.concat(changed)
     if repeated is not None:

@@ -25,7 +25,8 @@ from llm_assets.stages.dedup.fingerprints import EvalRuns, Fingerprints, HashFun
 from llm_assets.stages.dedup.index import doc_id_bytes, url_hashes
 
 Array = npt.NDArray[Any]
-_CHUNK_BYTES = 1 << 18  # text a task: its arrays stay in the cache of a core, and threads share the work evenly
+_CHUNK_BYTES = 2 << 20  # text a task: its arrays stay in the cache of a core, and threads share the work evenly
+_KEPT_BYTES = 64 << 20  # of a crawl's first shards
 _COLUMNS = ["doc_id", "canonical_url", "fetched_at", "n_bytes", "text"]
 FACTS = pl.Schema({name: CLEANED[name] for name in _COLUMNS if name != "text"})
 
@@ -90,14 +91,40 @@ def heights(shards: list[Path]) -> list[int]:
     return [pq.read_metadata(shard).num_rows for shard in shards]
 
 
+class Frames:
+    """The shards of one crawl, read twice: to sign the texts, and to write what stays of them.
+
+    The first ones, up to some bytes, are kept in between, so a small crawl is read once; the memory that this takes does not
+    grow with the crawl.
+    """
+
+    def __init__(self, shards: list[Path]) -> None:
+        self.shards = shards
+        self._kept: dict[int, pl.DataFrame] = {}
+        self._room = _KEPT_BYTES
+
+    def first(self, number: int) -> pl.DataFrame:
+        """A shard with what signing needs."""
+        frame = pl.read_parquet(self.shards[number], columns=None if self._room > 0 else _COLUMNS)
+        if self._room > 0:
+            self._room -= int(frame.estimated_size())
+            self._kept[number] = frame
+        return frame.select(_COLUMNS)
+
+    def again(self, number: int) -> pl.DataFrame:
+        """A whole shard, with the columns of CLEANED; asked for once."""
+        frame = self._kept.pop(number, None)
+        return (pl.read_parquet(self.shards[number]) if frame is None else frame).select(CLEANED.names()).cast(CLEANED)
+
+
 def sign(
-    shards: list[Path], config: DedupedShardsConfig, runs: EvalRuns, private: Path, progress: Progress
+    frames: Frames, config: DedupedShardsConfig, runs: EvalRuns, private: Path, progress: Progress
 ) -> tuple[Texts, pl.DataFrame]:
     """Read and sign all texts; returns them as read, and the facts that decide their order (FACTS), not needed after it.
 
     The result does not depend on ``config.threads``.
     """
-    count = sum(heights(shards))
+    count = sum(heights(frames.shards))
     functions = HashFunctions.of(config)
     bands = BandFile(private / "bands.u64", count, config.bands)
     metas: list[pl.DataFrame] = []
@@ -105,7 +132,7 @@ def sign(
     first = 0
     with open(private / "shingles.u32", "wb") as shingles, open(bands.path, "wb") as keys:
         keys.truncate(count * config.bands * 8)
-        for part in _signed(_chunks(shards, metas, progress), config, functions, runs):
+        for part in _signed(_chunks(frames, metas, progress), config, functions, runs):
             part.shingles.tofile(shingles)
             bands.write(keys, first, part.keys)
             first += part.ends.size
@@ -114,15 +141,15 @@ def sign(
     return _texts(facts, parts, bands, private / "shingles.u32"), facts
 
 
-def _chunks(shards: list[Path], metas: list[pl.DataFrame], progress: Progress) -> Iterator[pl.Series]:
+def _chunks(frames: Frames, metas: list[pl.DataFrame], progress: Progress) -> Iterator[pl.Series]:
     """Texts in pieces of some bytes; what else is needed of each shard goes to ``metas``."""
-    for number, shard in enumerate(shards):
-        frame = pl.read_parquet(shard, columns=_COLUMNS)
+    for number in range(len(frames.shards)):
+        frame = frames.first(number)
         metas.append(frame.drop("text"))
         if frame.height:
             rows = max(1, frame.height * _CHUNK_BYTES // max(1, int(frame["text"].str.len_bytes().sum())))
             yield from (frame["text"][start : start + rows] for start in range(0, frame.height, rows))
-        progress.update(number + 1, len(shards), "shards")
+        progress.update(number + 1, len(frames.shards), "shards")
 
 
 def _signed(

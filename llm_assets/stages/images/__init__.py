@@ -8,8 +8,8 @@ SPECS: tuple[AssetSpec, ...] = (
         entry="llm_assets.stages.images.run:run",
         code_version="3",
         gates="llm_assets.stages.images.checks:gates",
-        gate_names=("images_decode", "enough_kept", "images_table", "counts_add_up"),
-        inputs=(Input("raw_crawl", "same"),),
+        gate_names=("images_decode", "enough_kept", "images_table", "index_complete", "counts_add_up"),
+        inputs=(Input("raw_crawl", "same"), Input("image_dataset", "earlier", optional=True)),
         code=(
             "llm_assets.stages.images.child",
             "llm_assets.core.decoding",

@@ -1,4 +1,4 @@
-"""The gates of ``image_dataset``: what lies in the folder is what the table says, enough was kept, the table is sound."""
+"""The gates of ``image_dataset``: files are what the table says, enough was kept, the table and the index are sound."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,23 +6,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from PIL import Image
 
 from llm_assets.core import expectations
 from llm_assets.core.artefact import Inputs
+from llm_assets.core.jsonio import read_json
 from llm_assets.core.machine import available_cores
 from llm_assets.core.recipe.images import ImageDatasetConfig
 from llm_assets.core.report import Gate, Report
+from llm_assets.stages.images import older
+from llm_assets.stages.images.copies import SIDE
 from llm_assets.stages.images.run import FOLDER, IMAGES, TABLE
 
 _NOT_JUDGED = ("dropped:exact_duplicate", "dropped:near_duplicate", "dropped:optout_")  # no fault of an image
 
 
 def gates(inputs: Inputs, files: Path, config: ImageDatasetConfig, report: Report) -> list[Gate]:
-    """Every file decodes as it is on record and nothing else lies there; enough was kept; the table is sound."""
+    """Every file decodes as it is on record and nothing else lies there; enough was kept; table and index are sound."""
     table = pl.read_parquet(files / TABLE)
-    return [_decode(files / FOLDER, table, config), _enough(report.counts, config), _sound(table, config)]
+    return [
+        _decode(files / FOLDER, table, config),
+        _enough(report.counts, config),
+        _sound(table, config),
+        _indexed(inputs, files, table, config),
+    ]
 
 
 def _decode(folder: Path, table: pl.DataFrame, config: ImageDatasetConfig) -> Gate:
@@ -83,3 +92,16 @@ def _sound(table: pl.DataFrame, config: ImageDatasetConfig) -> Gate:
         longer_side=pl.max_horizontal("width", "height"), caption_length=pl.col("caption").str.len_chars()
     )
     return expectations.check("images_table", measured, rules)
+
+
+def _indexed(inputs: Inputs, files: Path, table: pl.DataFrame, config: ImageDatasetConfig) -> Gate:
+    """The index that later crawls read has exactly the images that were kept, as they came and as they look."""
+    kept = pl.read_parquet(files / older.FOLDER / "kept.parquet")
+    came = pl.read_parquet(inputs.one("raw_crawl").file("index.parquet"), columns=["doc_id", "payload_digest"])
+    images = table.unique("doc_id").join(came, on="doc_id", how="left")
+    wanted = images.select("doc_id", "payload_digest", pl.col("dhash").str.to_integer(base=16, dtype=pl.UInt64)).sort("doc_id")
+    thumbs = np.load(files / older.FOLDER / "thumbs.npy", mmap_mode="r", allow_pickle=False)
+    comparable = read_json(files / older.FOLDER / "index.json") == older.parameters(config)
+    equal = kept.schema == older.KEPT and kept.sort("doc_id").equals(wanted) and thumbs.shape == (kept.height, SIDE, SIDE, 3)
+    said = f"{kept.height} images are indexed for later crawls, {images.height} were kept"
+    return Gate("index_complete", comparable and equal, said + ("" if comparable and equal else "; the two differ"))

@@ -18,7 +18,7 @@ from PIL import Image
 from llm_assets.core.ledger import KEEP, Verdict
 
 BITS = 64
-_SIDE = 16  # of a thumbnail
+SIDE = 16  # of a thumbnail
 Thumb = NDArray[np.uint8]
 
 
@@ -49,12 +49,12 @@ def difference_hash(image: Image.Image) -> int:
 
 def thumbnail(image: Image.Image) -> Thumb:
     """16 × 16 RGB cells, each the mean of its part of the image."""
-    return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX))
+    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def thumb_of(digits: str) -> Thumb:
     """A thumbnail from the hex digits of its bytes."""
-    return np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(_SIDE, _SIDE, 3)
+    return np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(SIDE, SIDE, 3)
 
 
 def colour_difference(one: Thumb, other: Thumb) -> float:
@@ -62,14 +62,19 @@ def colour_difference(one: Thumb, other: Thumb) -> float:
     return float(np.abs(one.astype(np.int16) - other).mean())
 
 
+def band_masks(max_distance: int) -> list[int]:
+    """The pairs of bands, as masks: hashes within the distance are equal in one pair at least."""
+    edges = [round(BITS * band / (max_distance + 2)) for band in range(max_distance + 3)]
+    bands = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
+    return [one | other for one, other in combinations(bands, 2)]
+
+
 class NearHashes:
     """Hashes of ``BITS`` bits, found again within a Hamming distance."""
 
     def __init__(self, max_distance: int) -> None:
         self.max_distance = max_distance
-        edges = [round(BITS * band / (max_distance + 2)) for band in range(max_distance + 3)]
-        bands = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
-        self._masks = [one | other for one, other in combinations(bands, 2)]
+        self._masks = band_masks(max_distance)
         self._tables: list[dict[int, list[int]]] = [{} for _ in self._masks]
         self._hashes: list[int] = []
 

@@ -1,11 +1,12 @@
 """``image_dataset``: reads the image records of one crawl, writes PNGs, ``images.parquet``, a contact sheet and the ledger.
 
-Three steps: every image that may be kept is decoded and shaped (files of equal bytes once, in processes that may die); copies
-are told apart in an order that does not depend on the crawl's; what is left is stored once for each rotation that the recipe
-asks for.
+Three steps: every image that may be kept is decoded and shaped (files of equal bytes once, and those that an older crawl kept
+not at all), in processes that may die; copies of what older crawls kept go, and copies within the crawl are told apart in an
+order that does not depend on the crawl's; what is left is stored once for each rotation that the recipe asks for.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.images.captions import KINDS, Captions
 from llm_assets.stages.images.copies import Candidate, choose, order_of, thumb_of
 from llm_assets.stages.images.decoders import Decoders
+from llm_assets.stages.images.older import OlderImages, equal_in, similar_in, write_index
 from llm_assets.stages.images.records import as_utf8, payload_of
 from llm_assets.stages.images.shape import TURNS, png
 from llm_assets.stages.images.sheet import MOST, write_sheet
@@ -52,7 +54,7 @@ IMAGES = pl.Schema(
         "cropped": pl.Boolean,  # a border was cut off, or the middle cut out
         "transparent": pl.Boolean,
         "profile": pl.String,  # ICC: none | converted | unusable
-        "copies": pl.Int32,  # other images of the crawl that were dropped as copies of it
+        "copies": pl.Int32,  # other images of this crawl that were dropped as copies of it
         "dhash": pl.String,  # 64 bits as hex, of the upright variant
     }
 )
@@ -77,22 +79,29 @@ class Made:
 def run(inputs: Inputs, out: WorkDir, config: ImageDatasetConfig, progress: Progress) -> Report:
     """The stage's entry: see the module."""
     raw = inputs.one("raw_crawl")
+    older = [OlderImages(artefact, config) for artefact in inputs.many("image_dataset")]
     index = pl.read_parquet(raw.file("index.parquet")).filter(pl.col("record_type") == "response").sort("warc_file", "offset")
     records = list(index.filter(pl.col("kind") == "image").iter_rows(named=True))
     (out.files / FOLDER).mkdir(exist_ok=True)
     (out.private / FOLDER).mkdir(exist_ok=True)
     with ThreadPoolExecutor(config.workers or available_cores()) as pool:
         texts, unreadable = _captions(raw, index, records, config.max_caption_chars)
-        verdicts, made = _decoded(raw, records, config, out, progress)
-        chosen = _chosen(made, verdicts, config)
+        verdicts, made = _decoded(raw, records, older, config, out, progress)
+        chosen = _chosen(made, verdicts, older, config, out.partition)
         rows = _stored(chosen, texts, config, out.files / FOLDER, pool)
     ledger = [ledger_row(out.partition, "image_dataset", r["doc_id"], r["url"], verdicts[r["doc_id"]]) for r in records]
     counts = write_ledger(out.files, ledger_frame(ledger))
+    kept = sorted((family[0] for family in chosen.values()), key=lambda one: one.candidate.order)
+    digests = {one.row["doc_id"]: one.row["payload_digest"] for one in kept}
+    write_index(out.files, [one.candidate for one in kept], digests, config)
     table = pl.DataFrame(rows, schema=IMAGES, orient="row").sort("url", "doc_id", "rotation_degrees")
     table.write_parquet(out.files / TABLE, compression="zstd")
     shown = sorted({row["sha256"] for row in rows if row["rotation_degrees"] == config.rotations_degrees[0]})[:MOST]
     write_sheet(out.files / SHEET, [out.files / FOLDER / f"{sha256}.png" for sha256 in shown])
-    return _report(table, counts, texts, unreadable)
+    report = _report(table, counts, texts, unreadable)
+    copies = Counter(row["detail"].removeprefix("of ") for row in ledger if row["rule"].endswith("_duplicate"))
+    report.metrics |= {"older_crawls": [one.crawl for one in older], "duplicates_by_crawl": dict(sorted(copies.items()))}
+    return report
 
 
 def _captions(raw: Artefact, index: pl.DataFrame, records: Sequence[Mapping[str, Any]], max_chars: int) -> tuple[Captions, int]:
@@ -115,15 +124,21 @@ def _captions(raw: Artefact, index: pl.DataFrame, records: Sequence[Mapping[str,
 def _decoded(
     raw: Artefact,
     records: Sequence[Mapping[str, Any]],
+    older: Sequence[OlderImages],
     config: ImageDatasetConfig,
     out: WorkDir,
     progress: Progress,
 ) -> tuple[dict[str, Verdict], list[Made]]:
     """Verdicts by doc_id on all but those images that may be kept, and those."""
     verdicts = {row["doc_id"]: refused for row in records if (refused := _refused(row, config)) is not None}
+    known = equal_in(older, {row["payload_digest"] for row in records if row["doc_id"] not in verdicts})
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in sorted(records, key=lambda row: (row["canonical_url"], row["doc_id"])):
-        if row["doc_id"] not in verdicts:
+        if row["doc_id"] in verdicts:
+            continue
+        if row["payload_digest"] in known:
+            verdicts[row["doc_id"]] = known[row["payload_digest"]]
+        else:
             groups.setdefault(row["payload_digest"], []).append(row)
 
     firsts = {members[0]["doc_id"]: members for members in groups.values()}
@@ -152,16 +167,21 @@ def _made(members: Sequence[Mapping[str, Any]], answer: Mapping[str, Any], verdi
     return Made(row, members, folder / f"{row['doc_id']}.png", facts, candidate, verdict)
 
 
-def _chosen(made: Sequence[Made], verdicts: dict[str, Verdict], config: ImageDatasetConfig) -> dict[str, list[Made]]:
-    """Judge copies; returns doc_id of each image kept → itself and its copies, itself first."""
-    by_doc = {one.row["doc_id"]: one for one in made}
+def _chosen(
+    made: Sequence[Made], verdicts: dict[str, Verdict], older: Sequence[OlderImages], config: ImageDatasetConfig, crawl: str
+) -> dict[str, list[Made]]:
+    """Judge copies, of older crawls first; returns doc_id of each image kept → itself and its copies here, itself first."""
+    limits = config.max_hash_distance, config.max_colour_difference
+    known = similar_in(older, [one.candidate for one in made], *limits)
+    verdicts |= {row["doc_id"]: known[one.row["doc_id"]] for one in made if one.row["doc_id"] in known for row in one.members}
+    by_doc = {one.row["doc_id"]: one for one in made if one.row["doc_id"] not in known}
     families: dict[str, list[Made]] = {}
-    for candidate, verdict in choose([one.candidate for one in made], config.max_hash_distance, config.max_colour_difference):
-        one = by_doc[candidate.doc_id]
+    for candidate, judged in choose([one.candidate for one in by_doc.values()], *limits):
+        one, verdict = by_doc[candidate.doc_id], judged if judged.kept else replace(judged, detail=f"of {crawl}")
         families.setdefault(verdict.related_doc or candidate.doc_id, []).append(one)
         verdicts[candidate.doc_id] = one.verdict if verdict.kept else verdict
-        same = replace(verdict, kept=False, rule="exact_duplicate", related_doc=candidate.doc_id) if verdict.kept else verdict
-        verdicts |= {row["doc_id"]: same for row in one.members[1:]}
+        equal = Verdict(False, "exact_duplicate", related_doc=candidate.doc_id, detail=f"of {crawl}")
+        verdicts |= {row["doc_id"]: equal if verdict.kept else verdict for row in one.members[1:]}
     return families
 
 

@@ -3,6 +3,7 @@
 import io
 import lzma
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -108,6 +109,12 @@ def test_the_second_models_scores_are_those_of_py3langid():
     assert not found[texts.index("")].any()
 
 
+def test_a_missing_text_has_no_language():
+    found = identify_all(pl.Series([None, "", SENTENCES["el"]], dtype=pl.String), LanguageRules())
+    assert found["lang"].to_list() == ["und", "und", "el"]
+    assert identify_all(pl.Series([None], dtype=pl.String), BOTH).equals(identify_all(pl.Series([""]), BOTH))
+
+
 def test_a_language_depends_on_nothing_but_its_text():
     texts = many_languages()
     for rules in (ALONE, BOTH):
@@ -164,6 +171,20 @@ def test_the_second_model_is_read_for_doubtful_texts_only(monkeypatch):
     assert identify(short, ALONE)[1] < 0.9
     with pytest.raises(AssertionError, match="not needed"):
         identify(short, BOTH)
+
+
+def test_many_texts_begin_to_read_the_second_model_before_it_is_needed(monkeypatch):
+    read = []
+    monkeypatch.setattr(langid_file, "load", lambda path: read.append(path) or "model")
+    language._reading.cache_clear()
+    language.expect(10, LanguageRules())
+    language.expect(1_000, ALONE)
+    assert read == []
+    language.expect(1_000, LanguageRules())
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.result() for found in [pool.submit(language._second) for _ in range(8)]] == ["model"] * 8
+    language._reading.cache_clear()
+    assert len(read) == 1
 
 
 def test_a_missing_second_model_is_told_with_what_to_do(monkeypatch):

@@ -8,8 +8,9 @@ from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup import compare_kernels, kernels
 from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint, shingle_sets, word_hashes
+from llm_assets.stages.dedup.index import stable_order
 from llm_assets.stages.dedup.plain import normalise
-from llm_assets.stages.dedup.signing import sign
+from llm_assets.stages.dedup.signing import Frames, sign
 from tests.support import corpus
 
 
@@ -212,7 +213,7 @@ def test_threads_and_chunks_leave_no_trace(monkeypatch, tmp_path):
         private = tmp_path / str(threads)
         private.mkdir()
         config = DedupedShardsConfig(threads=threads)
-        results.append(sign(shards, config, EvalRuns(), private, Silent())[0])
+        results.append(sign(Frames(shards), config, EvalRuns(), private, Silent())[0])
     for name in ("row", "doc_ids", "urls", "exact", "starts", "ends", "shingles", "overlap", "item"):
         assert np.array_equal(getattr(results[0], name), getattr(results[1], name)), name
     assert results[0].bands.path.read_bytes() == results[1].bands.path.read_bytes()
@@ -234,3 +235,23 @@ def test_bands_meet_as_often_as_the_formula_says(rng):
     met = (keys[0::2] == keys[1::2]).any(axis=1).mean()
     wanted = 1 - (1 - 0.6**4) ** 6
     assert abs(met - wanted) < 4 * (wanted * (1 - wanted) / trials) ** 0.5
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), max_size=60))
+def test_the_quick_sort_is_stable(keys):
+    keys = np.array(keys, np.uint64)
+    assert stable_order(keys).tolist() == np.argsort(keys, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("room", [0, 1, 1 << 20])
+def test_shards_are_the_same_kept_or_read_again(monkeypatch, tmp_path, room):
+    monkeypatch.setattr("llm_assets.stages.dedup.signing._KEPT_BYTES", room)
+    corpus.shards(tmp_path / "c1", [corpus.row(f"http://a.test/{n}", f"the river number {n}") for n in range(50)])
+    (first,) = sorted((tmp_path / "c1/shards").glob("*.parquet"))
+    frames = Frames([first, first, first])
+    signed = [frames.first(number) for number in range(3)]
+    assert all(frame.equals(signed[0]) and "text" in frame.columns for frame in signed)
+    assert len(frames._kept) == {0: 0, 1: 1}.get(room, 3)
+    whole = pl.read_parquet(first)
+    assert all(frames.again(number).equals(whole) for number in range(3))
+    assert frames._kept == {}

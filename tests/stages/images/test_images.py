@@ -2,11 +2,13 @@
 
 import random
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image, PngImagePlugin
 
 from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.jsonio import write_json
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import hash_files
 from llm_assets.core.progress import Recording, Silent
@@ -221,6 +223,14 @@ def rewrite(**columns):
     return change
 
 
+def index_of(made):
+    def change(files):
+        path = files / "copies/kept.parquet"
+        made(pl.read_parquet(path)).write_parquet(path)
+
+    return change
+
+
 def first_png(files):
     return min((files / "images").glob("*.png"))
 
@@ -235,7 +245,7 @@ def with_text(files):
 
 
 @pytest.mark.parametrize(
-    ("gate", "change"),
+    ("gates", "change"),
     [
         ("images_decode", lambda files: first_png(files).write_bytes(b"no image")),
         ("images_decode", lambda files: first_png(files).write_bytes(first_png(files).read_bytes()[:-200])),
@@ -244,17 +254,22 @@ def with_text(files):
         ("images_decode", lambda files: (files / "images" / "stranger.png").write_bytes(encoded(picture()))),
         ("images_decode", with_text),
         ("images_table", rewrite(rotation_degrees=pl.lit(45, pl.Int16))),
-        ("images_table", rewrite(doc_id=pl.lit("0" * 32))),
-        ("images_table", rewrite(doc_id=pl.lit(None, pl.String))),
+        ("images_table, index_complete", rewrite(doc_id=pl.lit("0" * 32))),
+        ("images_table, index_complete", rewrite(doc_id=pl.lit(None, pl.String))),
         ("images_table", rewrite(source_format=pl.lit("EPS"))),
         ("images_table", rewrite(caption=pl.lit("x" * 501))),
         ("images_table", rewrite(more=pl.lit(1))),
+        ("index_complete", index_of(lambda kept: kept.head(1))),
+        ("index_complete", index_of(lambda kept: kept.with_columns(pl.col("dhash") + 1))),
+        ("index_complete", index_of(lambda kept: kept.with_columns(payload_digest=pl.lit("sha256:0")))),
+        ("index_complete", lambda files: np.save(files / "copies/thumbs.npy", np.zeros((1, 16, 16, 3), np.uint8))),
+        ("index_complete", lambda files: write_json(files / "copies/index.json", {"format": 1})),
     ],
 )
-def test_a_doctored_folder_is_refused(made, gate, change):
+def test_a_doctored_folder_is_refused(made, gates, change):
     inputs, files, report = made
     change(files)
-    assert failed(inputs, files, CONFIG, report) == [gate]
+    assert ", ".join(failed(inputs, files, CONFIG, report)) == gates
 
 
 def test_the_share_that_must_be_kept_leaves_copies_and_optouts_out(shared):
