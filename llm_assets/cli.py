@@ -143,6 +143,20 @@ def sql(
 
 
 @app.command()
+def doctor(
+    recipe: RecipeOption = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON")] = False,
+) -> None:
+    """Whether this machine and installation can do what the recipe asks, and what to do where not; exit code 1 for a fault."""
+    os.environ["LLM_ASSETS_RECIPE"] = recipe
+    from llm_assets.commands.doctor import run_doctor
+
+    said, healthy = run_doctor(as_json)
+    typer.echo(said)
+    raise typer.Exit(0 if healthy else 1)
+
+
+@app.command()
 def ui(
     recipe: RecipeOption = "demo",
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",

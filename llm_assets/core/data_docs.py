@@ -11,6 +11,7 @@ import html
 import re
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,6 @@ def render(asset: str, answers: Sequence["Answer"]) -> str:
     """The page as HTML: a table of all checks, then great_expectations' own rendering of those that were asked."""
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
 
     results = [_harmless(answer.result) for answer in answers if answer.result is not None]
     good = sum(bool(result.success) for result in results)
@@ -66,11 +66,19 @@ def render(asset: str, answers: Sequence["Answer"]) -> str:
     suite = ExpectationSuiteValidationResult(
         success=good == len(results), results=results, suite_name=asset, statistics=statistics, meta={}
     )
-    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(suite))
+    page = _view().render(ValidationResultsPageRenderer(run_info_at_end=True).render(suite))
     body = _AWAY.sub("", _LOADS.sub("", page))
     title = f"{asset}: expectations"
     body = body.replace("<head>", f"<head>{_head(title)}", 1)
     return body.replace("<body>", f"<body><h1>{html.escape(title)}</h1>{_checks(answers)}", 1)
+
+
+@cache
+def _view() -> Any:
+    """The renderer, which compiles its templates at their first use."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def _checks(answers: Sequence["Answer"]) -> str:

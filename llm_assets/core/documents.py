@@ -5,6 +5,7 @@ page fetched twice is two documents, which is what lets a refresh keep the old o
 """
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -122,12 +123,16 @@ def doc_id(canonical: str, fetched_at: datetime, digest: str) -> str:
     return hashlib.blake2b(f"{canonical}\n{moment}\n{digest}".encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def replace_surrogates(text: str) -> tuple[str, int]:
     """Replace lone UTF-16 surrogates by U+FFFD, so that one bad code point never loses a whole write (case B14).
 
     Returns the text and how many code points were replaced.
     """
-    if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text):
-        return text, 0
-    count = sum("\ud800" <= char <= "\udfff" for char in text)
-    return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text), count
+    try:
+        text.encode()  # a hundred times as fast as looking at each character
+    except UnicodeEncodeError:
+        return _SURROGATE.subn("\ufffd", text)
+    return text, 0

@@ -21,6 +21,7 @@ from typing import Any
 
 import polars as pl
 
+from llm_assets.core.loading import loading
 from llm_assets.core.oneline import one_line
 from llm_assets.core.report import Gate
 
@@ -258,10 +259,11 @@ def _reason(info: dict[str, Any]) -> str:
 
 @cache
 def _batches() -> Any:
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    with loading():
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
+        context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context.data_sources.add_pandas("frames").add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
@@ -272,4 +274,5 @@ def _quiet() -> Iterator[None]:
     """One validation at a time, without the warnings that great_expectations and its dependencies raise."""
     with _ENGINE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        _batches()
         yield

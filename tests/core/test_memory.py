@@ -8,7 +8,7 @@ from llm_assets.core import memory
 from llm_assets.core.memory import PeakMemory, used_bytes
 
 MIB = 2**20
-HOLD = "import sys; held = bytearray(b'x') * (64 * 2**20); print('held', flush=True); sys.stdin.read()"
+HOLD = "import sys; held = bytearray(b'x') * (256 * 2**20); print('held', flush=True); sys.stdin.read()"
 
 
 def test_a_child_counts_while_it_lives():
@@ -20,7 +20,7 @@ def test_a_child_counts_while_it_lives():
         assert child.stdout.readline() == b"held\n"
         with_child = used_bytes()
         child.stdin.close()
-    assert with_child - before >= 60 * MIB
+    assert with_child - before >= 200 * MIB  # of 256; other processes and threads of the tests may free some meanwhile
     assert peak.peak_bytes >= before
 
 

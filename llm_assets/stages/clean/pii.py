@@ -15,27 +15,35 @@ import polars as pl
 
 from llm_assets.stages.clean import identifiers, secrets
 
+Span = tuple[int, int]
+_MARK = "\x00"  # in no text that was standardised
+
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of personal data: what finds candidates, which part of one has to go (None: none), what takes its place."""
+    """One kind of personal data: what finds candidates, which part of one has to go (None: none), what takes its place.
+
+    ``hint`` is in every candidate, at most ``reach`` characters from its beginning: the slow pattern is tried nowhere else.
+    Polars reads it too, so it has no look-around.
+    """
 
     name: str
     pattern: re.Pattern[str]
-    part: Callable[[re.Match[str]], tuple[int, int] | None]
+    part: Callable[[re.Match[str]], Span | None]
     placeholder: str
-    hint: re.Pattern[str]  # a text without this can't match: saves the slow pattern; polars reads it too, so no look-around
+    hint: re.Pattern[str]
+    reach: int = 0
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("key", secrets.PATTERN, secrets.part, "KEY_REMOVED", secrets.HINT),
-        Kind("email", identifiers.EMAIL, identifiers.email, "email@example.com", re.compile("@")),
+        Kind("key", secrets.PATTERN, secrets.part, "KEY_REMOVED", secrets.HINT, secrets.REACH),
+        Kind("email", identifiers.EMAIL, identifiers.email, "email@example.com", re.compile("@"), identifiers.MAILBOX_CHARS),
         Kind("iban", identifiers.IBAN, identifiers.iban, "IBAN REMOVED", re.compile(r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]")),
         Kind("card", identifiers.CARD, identifiers.card, "CARD REMOVED", re.compile(r"\d{4}[ -]?\d{4}|\d{4} \d{6}")),
         Kind("ipv6", identifiers.IPV6, identifiers.ipv6, "2001:db8::1", re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]")),
-        Kind("ipv4", identifiers.IPV4, identifiers.ipv4, "192.0.2.1", re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")),
+        Kind("ipv4", identifiers.IPV4, identifiers.ipv4, "192.0.2.1", re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d"), 2),
         Kind(
             "phone",
             identifiers.PHONE,
@@ -45,6 +53,7 @@ KINDS: dict[str, Kind] = {
                 r"\+\d|\(\d{3,5}\)|\d{3}[.-]\d{3}[.-]\d{4}|0\d[ .-]\d\d[ .-]|07\d{3}[ -]\d{3}"
                 rf"|(?i:{identifiers.CALLED})\s?[.:]{{0,2}}\s{{0,2}}\(?\d"
             ),
+            2,  # 1- before an area code
         ),
     )
 }
@@ -53,42 +62,66 @@ KINDS: dict[str, Kind] = {
 def replace_all(texts: pl.Series, kinds: Sequence[str]) -> tuple[pl.Series, pl.Series]:
     """(texts with every find replaced, replacements in each); a text is searched only for the kinds that it has a hint of."""
     counts = pl.Series([0] * texts.len(), dtype=pl.Int32)
-    asked = [KINDS[name] for name in KINDS if name in kinds]
-    hinted = {kind.name: texts.str.contains(kind.hint.pattern).fill_null(False) for kind in asked}
-    rows = (
-        pl.DataFrame(hinted).select(pl.any_horizontal(pl.all())).to_series().arg_true()
-        if asked
-        else pl.Series([], dtype=pl.UInt32)
-    )
-    if not rows.len():
+    hints: dict[int, list[tuple[Kind, list[Span]]]] = {}
+    for kind in (KINDS[name] for name in KINDS if name in kinds):
+        rows = texts.str.contains(kind.hint.pattern).fill_null(False).arg_true()
+        found = texts[rows]
+        marked = found.str.replace_all(kind.hint.pattern, f"{_MARK}${{0}}{_MARK}")
+        for row, text, with_marks in zip(rows, found, marked, strict=True):
+            spans = _hints(kind, text) if _MARK in text else _marked(with_marks)
+            hints.setdefault(row, []).append((kind, spans))
+    if not hints:
         return texts, counts
-    of_row = pl.DataFrame(hinted)[rows].iter_rows()
-    replaced = [
-        _replaced(texts[row], [kind for kind, hint in zip(asked, hints, strict=True) if hint])
-        for row, hints in zip(rows, of_row, strict=True)
-    ]
-    changed = texts.clone().scatter(rows, [text for text, _ in replaced])
-    return changed, counts.scatter(rows, [len(found) for _, found in replaced])
+    searched = sorted(hints)
+    replaced = [_replaced(texts[row], hints[row]) for row in searched]
+    changed = texts.clone().scatter(searched, [text for text, _ in replaced])
+    return changed, counts.scatter(searched, [len(kinds_found) for _, kinds_found in replaced])
 
 
 def replace(text: str, kinds: Sequence[str]) -> tuple[str, list[str]]:
     """The text with every find replaced, and the kinds found, one entry a replacement. Placeholders are not found again."""
-    return _replaced(text, [KINDS[name] for name in KINDS if name in kinds and KINDS[name].hint.search(text)])
+    hints = ((KINDS[name], _hints(KINDS[name], text)) for name in KINDS if name in kinds)
+    return _replaced(text, [(kind, spans) for kind, spans in hints if spans])
 
 
-def _replaced(text: str, kinds: Sequence[Kind]) -> tuple[str, list[str]]:
+def _hints(kind: Kind, text: str) -> list[Span]:
+    return [match.span() for match in kind.hint.finditer(text)]
+
+
+def _marked(text: str) -> list[Span]:
+    """Where hints stand in a text, which has marks before and behind each and no others."""
+    spans: list[Span] = []
+    at = 0
+    for number, piece in enumerate(text.split(_MARK)):
+        if number % 2:
+            spans.append((at, at + len(piece)))
+        at += len(piece)
+    return spans
+
+
+def _replaced(text: str, hints: Sequence[tuple[Kind, list[Span]]]) -> tuple[str, list[str]]:
     found: list[str] = []
-    for kind in kinds:
+    original = text
+    for kind, spans in hints:
+        if text is not original:
+            spans = _hints(kind, text)
         pieces, copied, at = [], 0, 0
-        while match := kind.pattern.search(text, at):
-            part = kind.part(match)
-            if part is None or text[part[0] : part[1]] == kind.placeholder:
-                at = max(match.end(), at + 1)
-                continue
-            found.append(kind.name)
-            pieces += [text[copied : part[0]], kind.placeholder]
-            copied = at = part[1]  # what the pattern took beyond the part may hold the next one
-        text = "".join([*pieces, text[copied:]])
+        for first, end in spans:
+            start = max(at, first - kind.reach)
+            while start <= end:
+                match = kind.pattern.match(text, start)
+                if match is None:
+                    start += 1
+                    continue
+                part = kind.part(match)
+                if part is None or text[part[0] : part[1]] == kind.placeholder:
+                    at = start = max(match.end(), start + 1)
+                    continue
+                found.append(kind.name)
+                pieces += [text[copied : part[0]], kind.placeholder]
+                copied = at = start = part[1]  # what the pattern took beyond the part may hold the next one
+        if pieces:
+            text = "".join([*pieces, text[copied:]])
     return text, found
 
 

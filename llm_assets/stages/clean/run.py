@@ -54,7 +54,7 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
         inputs=[source, *([tombstones] if tombstones else [])],
         executor=config.executor,
         workers=config.workers,
-        threaded=True,
+        threaded=not config.datatrove_filters,  # which are written in Python, and hold the interpreter's lock
     )
     return _report(out, config)
 
@@ -84,14 +84,27 @@ def with_digests(pages: pl.DataFrame, captures: Path) -> pl.DataFrame:
 def clean(
     pages: pl.DataFrame, crawl: str, config: CleanedCorpusConfig, stones: Tombstones
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(kept documents with the CLEANED columns, ledger rows of all of them) for a frame of extracted pages."""
+    """(kept documents with the CLEANED columns, ledger rows of all of them) for a frame of extracted pages.
+
+    What the first rules drop for certain is not measured for the others: of a crawl of the web, most.
+    """
     expect(pages.height, config.language)
     texts = standardise_all(pages["text"])
     frame = pages.with_columns(texts.alias("text"), raw=pl.col("text")).hstack(identify_all(texts, config.language))
-    frame = measured(_with_tombstones(frame, stones), config).drop("raw")
-    verdicts = judge(frame, [*_first_rules(config), *rules_of(config)])
-    frame, verdicts = _by_datatrove(frame, verdicts, config)
-    ledger = pl.concat([frame.select("doc_id", "url"), verdicts], how="horizontal").select(
+    frame = _with_tombstones(frame, stones).with_row_index("_place")
+    settled = frame.select(_settled(config)).to_series()
+    out, left = frame.filter(settled), measured(frame.filter(~settled), config).drop("raw")
+    first = _first_rules(config)
+    verdicts = judge(left, [*first, *rules_of(config)])
+    left, verdicts = _by_datatrove(left, verdicts, config)
+    ledger = pl.concat([_ledger(out, judge(out, first), crawl), _ledger(left, verdicts, crawl)]).sort("_place").drop("_place")
+    return _without_personal_data(left.filter(verdicts["kept"]), config), ledger.cast(LEDGER)
+
+
+def _ledger(frame: pl.DataFrame, verdicts: pl.DataFrame, crawl: str) -> pl.DataFrame:
+    """Rows of the ledger, and the ``_place`` of each."""
+    return pl.concat([frame.select("_place", "doc_id", "url"), verdicts], how="horizontal").select(
+        "_place",
         crawl=pl.lit(crawl),
         stage=pl.lit("cleaned_corpus"),
         doc_id="doc_id",
@@ -103,7 +116,6 @@ def clean(
         related_doc=pl.lit(None, pl.String),
         detail="detail",
     )
-    return _without_personal_data(frame.filter(verdicts["kept"]), config), ledger.cast(LEDGER)
 
 
 def _with_tombstones(frame: pl.DataFrame, stones: Tombstones) -> pl.DataFrame:
@@ -126,6 +138,16 @@ def _first_rules(config: CleanedCorpusConfig) -> list[Rule]:
         # A language that isn't kept is dropped whatever its score; the score and its floor are told.
         Rule("language", foreign, "none", limits.min_score, pl.col("lang")),
     ]
+
+
+def _settled(config: CleanedCorpusConfig) -> pl.Expr:
+    """Whether the first rules drop a document whatever else is measured of it.
+
+    Size is asked before the language, and of the text that C4's rules leave: one in another language that is too large as it
+    came may be small enough by then.
+    """
+    foreign = ~pl.col("lang").is_in(config.language.languages)
+    return pl.col("_stone").is_not_null() | (foreign & (pl.col("text").str.len_bytes() <= config.max_text_bytes))
 
 
 def _by_datatrove(

@@ -70,10 +70,11 @@ PATTERN = re.compile(
 HINT = re.compile(
     r"AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA|gh[opusr]_|github_pat|gl(?:pat|dt|rt|cbt|ptt)-|xox|xapp-|slack\.com/s"
     r"|k_(?:live|test)_|whsec_|AIza|GOCSPX|ya29|sk-|hf_|npm_|pypi-A|SG\.|dop_v1|dckr_pat|dapi|gsk_|shp(?:at|ca|pa|ss)_|hvs\."
-    r"|glsa_|NRAK-|sq0|lin_api|:AA|eyJ|PRIVATE KEY|://[^\s/:@]+:[^\s/:@]+@"
+    r"|glsa_|NRAK-|sq0|lin_api|:AA|eyJ|-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY|://[^\s/:@]+:[^\s/:@]+@"
     r"|(?i:password|passwd|pwd)[\"'”]?\s{0,3}(?:=|:)"
     r"|(?i:key|token|secret|bearer)(?i:[_ -]?id)?[\"'”]?\s{0,3}(?:[=:]|\s[\"'“]?[A-Za-z0-9_+/.~-]{16})"
 )
+REACH = 64  # characters from the beginning of a match to its hint, at most: the longest name of a key, then "bearer"
 _PARTS = ("value", "chosen", "password")  # groups that are replaced alone, what is around them stays
 _MIN_BITS = 3.5
 _ISSUED_ALONE = re.compile("|".join(_ISSUED))

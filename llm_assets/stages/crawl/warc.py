@@ -237,5 +237,4 @@ class WarcWriter:
 def _member(headers: dict[str, str], block: bytes) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"WARC/1.1\r\n{lines}Content-Length: {len(block)}\r\n\r\n".encode("utf-8", "surrogateescape")
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 31)
-    return packer.compress(head + block + b"\r\n\r\n") + packer.flush()
+    return zlib.compress(b"".join((head, block, b"\r\n\r\n")), LEVEL, 31)

@@ -13,6 +13,7 @@ from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
 from llm_assets.core.tombstones import TOMBSTONES, TOMBSTONES_FILE, Tombstones
 from llm_assets.stages.clean import pii
+from llm_assets.stages.clean import run as clean_run
 from llm_assets.stages.clean.gates import concerned, gates
 from llm_assets.stages.clean.run import clean, run
 from llm_assets.stages.clean.standardise import standardise
@@ -167,6 +168,24 @@ def test_personal_data_goes_from_title_and_description_too():
     kept, _ = clean(pl.DataFrame([row], schema=EXTRACTED, orient="row"), "crawl", CONFIG, Tombstones())
     found = kept.row(0, named=True)
     assert (found["title"], found["description"], found["n_pii"]) == ("Ask email@example.com", "Call +1 555 0100", 2)
+
+
+@pytest.mark.parametrize("max_text_bytes", [1_000_000, 700])
+def test_what_is_settled_early_has_the_fate_of_asking_all_rules(monkeypatch, max_text_bytes):
+    """Also a text in another language that is too large before C4's rules, and not after them."""
+    foreign, scripts = SPANISH, "\n".join(["Activa Javascript para ver esta página."] * 20)
+    given = [page(900, foreign), page(901, foreign + "\n" + scripts), page(902, foreign * 8), page(3, SPANISH)]
+    frame = pl.concat([pages(), pl.DataFrame(given, schema=EXTRACTED, orient="row")]).reverse()
+    stones = Tombstones.of(pl.DataFrame([("url", "http://site.example/3", "")], schema=TOMBSTONES, orient="row"))
+    config = CleanedCorpusConfig(max_text_bytes=max_text_bytes, c4={"enabled": True})
+    kept, ledger = clean(frame, "crawl", config, stones)
+    monkeypatch.setattr(clean_run, "_settled", lambda config: pl.col("lang").is_null())
+    same, fates = clean(frame, "crawl", config, stones)
+    assert kept.equals(same)
+    assert ledger.equals(fates)
+    assert ledger["doc_id"].to_list() == frame["doc_id"].to_list()
+    assert {"language", "tombstone"} <= set(ledger["rule"])
+    assert ("too_large" in set(ledger["rule"])) == (max_text_bytes == 700)
 
 
 def test_a_text_that_is_too_large_is_dropped_whole():

@@ -177,3 +177,41 @@ def test_every_card_number_goes_and_none_with_a_wrong_digit(digits, between, aft
 )
 def test_international_numbers_are_those_of_a_country(number, goes):
     assert pii.replace(f"at {number}", ["phone"])[1] == (["phone"] if goes else [])
+
+
+LABELLED = [text for name in (KNOWN, HELD_OUT) for text, _, _ in labelled(name)]
+PIECES = st.tuples(
+    st.sampled_from(LABELLED), st.integers(0, 20), st.sampled_from(["", " ", "\n", ".", "-", "1-", "0", "tel: ", "("])
+)
+
+
+def searched(text: str, kinds: list[str]) -> tuple[str, int]:
+    """The text and the replacements, if each pattern of a hinted kind is searched for from one end to the other."""
+    hinted, count = [pii.KINDS[name] for name in pii.KINDS if name in kinds and pii.KINDS[name].hint.search(text)], 0
+    for kind in hinted:
+        pieces, copied, at = [], 0, 0
+        while match := kind.pattern.search(text, at):
+            part = kind.part(match)
+            if part is None or text[part[0] : part[1]] == kind.placeholder:
+                at = max(match.end(), at + 1)
+                continue
+            pieces += [text[copied : part[0]], kind.placeholder]
+            copied, at, count = part[1], part[1], count + 1
+        text = "".join([*pieces, text[copied:]])
+    return text, count
+
+
+@given(st.lists(st.lists(PIECES, min_size=1, max_size=4), max_size=6))
+def test_looking_near_hints_only_finds_all_that_is_there(drawn):
+    texts = ["".join(text[start:] + between for text, start, between in pieces) for pieces in drawn]
+    kinds = list(pii.KINDS)
+    changed, counts = pii.replace_all(pl.Series(texts, dtype=pl.String), kinds)
+    wanted = [searched(text, kinds) for text in texts]
+    assert list(zip(changed, counts, strict=True)) == wanted
+    assert [(text, len(found)) for text, found in (pii.replace(text, kinds) for text in texts)] == wanted
+
+
+def test_a_text_with_the_mark_in_it_is_searched_like_any_other():
+    """Titles are not standardised."""
+    text = "\x00a\x00 write to jane@mail.example.org\x00 or call +44 20 7946 0958"
+    assert pii.replace_all(pl.Series([text]), list(pii.KINDS))[0][0] == searched(text, list(pii.KINDS))[0]

@@ -55,9 +55,7 @@ def shares(texts: pl.Series) -> pl.DataFrame:
 
 def same(texts: pl.Series) -> None:
     made, wanted = standardise_all(texts), by_rules(texts)
-    assert made.equals(wanted), [
-        (ascii(text), ascii(a), ascii(b)) for text, a, b in zip(texts, made, wanted, strict=True) if a != b
-    ][:3]
+    assert made.equals(wanted), texts.filter(made != wanted).to_list()[:3]
     found = junk.add_measures(pl.DataFrame({"text": texts}), texts).select(list(PATTERNS))
     assert found.equals(shares(texts.fill_null("")))
 

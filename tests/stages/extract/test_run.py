@@ -11,6 +11,7 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.progress import Recording, Silent
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
+from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.stages.extract import run as stage
 from llm_assets.stages.extract.gates import gates
 from llm_assets.stages.extract.supervisor import COMMAND, Supervisor
@@ -103,11 +104,14 @@ def test_shards_have_the_schema_and_what_the_page_said(done):
     assert all((out.files / name).stat().st_size <= 200_000 for name in report.plots.values())
 
 
-def test_workers_and_a_second_start_change_nothing(tmp_path):
+@pytest.mark.parametrize("kind", ["auto", "local"])
+def test_workers_and_a_second_start_change_nothing(tmp_path, kind):
     """Case B18: a shard that is made again in a second launch leaves the totals of a clean run, to the row."""
     _, clean, report = made(tmp_path)
-    inputs, out, _ = made(tmp_path, CONFIG.model_copy(update={"workers": 2}), "other")
-    (out.private / "steps/datatrove/completions/00001").unlink()
+    inputs, out, _ = made(tmp_path, CONFIG.model_copy(update={"workers": 2, "executor": ExecutorConfig(kind=kind)}), "other")
+    completed = out.private / "steps/datatrove/completions/00001"
+    assert completed.exists() == (kind == "local")
+    completed.unlink(missing_ok=True)
     (out.files / "shards/00001.parquet").unlink()
     (out.private / "ledger/00001.parquet").unlink()
     progress = Recording()
