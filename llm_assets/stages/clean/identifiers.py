@@ -17,7 +17,7 @@ EMAIL = re.compile(
     r"(?<!\w)\w(?:[\w.%+'-]{0,63})@(?P<domain>(?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+)"
     r"(?P<top>[^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,59})(?![\w@-])"
 )
-MAILBOX_CHARS = 64
+MAILBOX_CHARS = 64  # before its @, at most
 _USER_OF_URL = re.compile(r"://[^\s/@]*$")  # before the host of an address: user and password are no mailbox
 _SCALE = re.compile(r"^\d+x\.$|\.\d+x\.$")  # icon@2x.png
 
