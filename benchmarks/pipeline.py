@@ -1,6 +1,6 @@
 """WARC file → clean text → deduplicated → token shards, end to end: our stages, and datatrove's stock blocks. Pages a second.
 
-    python benchmarks/pipeline.py [--documents 2000] [--pages FOLDER]
+    python benchmarks/pipeline.py [--documents 4000] [--pages FOLDER]
 
 Both get the same WARC file of real documentation pages (``_pages``), the same tokenizer file and all cores; each runs in a
 process of its own, and the clock runs between its imports and the last file. Ours is the five assets as the demo makes them:
@@ -152,7 +152,7 @@ def run_one(engine: str, root: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=2_000)
+    parser.add_argument("--documents", type=int, default=4_000)
     parser.add_argument("--pages", default="", help="a folder with .html files, instead of Debian's documentation")
     parser.add_argument("--engine", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """``llm-assets doctor``: whether this machine and this installation can do what the recipe asks, and what to do where not.
 
 Each check looks and changes nothing, but for a file of no bytes that is written into the store and removed. Memory and disk are
-judged by what the demo takes (README): 3.2 GiB in all processes, and 2 GB of store.
+judged by what the demo takes (README): 3.6 GiB in all processes, and 2 GB of store.
 """
 
 import os
@@ -161,7 +161,7 @@ def _memory() -> Iterator[Check]:
     free = psutil.virtual_memory().available
     said = f"{free / GIB:.1f} GiB free of {psutil.virtual_memory().total / GIB:.1f}"
     if free < NEEDED_MEMORY:
-        yield Check("memory", "warning", said, "close other programs: the demo takes 3.2 GiB in all its processes")
+        yield Check("memory", "warning", said, "close other programs: the demo takes 3.6 GiB in all its processes")
     else:
         yield Check("memory", "ok", said)
 
