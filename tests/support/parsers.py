@@ -14,6 +14,8 @@ def main(mode: str) -> None:
         if "bad" in job["url"]:
             if mode == "dies":
                 os.kill(os.getpid(), signal.SIGSEGV)
+            if mode == "ended":
+                os.kill(os.getpid(), signal.SIGTERM)
             if mode == "leaves":
                 sys.exit(3)
             if mode == "silent":

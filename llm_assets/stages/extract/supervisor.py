@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from llm_assets.core.errors import WorkerDied
 from llm_assets.stages.extract.parser import rejected
 
 COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
@@ -25,6 +26,7 @@ COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
 _WINDOW, _JOB_BYTES = 16, 3_000
 # A process that has served so many pages is replaced at the end of a shard: its limit on memory is that of one page.
 _PAGES = 10_000
+_ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Supervisor:
@@ -68,7 +70,13 @@ class Supervisor:
 
     def _start(self) -> None:
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us: a parser that it ends would count as ended by its page
+            )
         self._buffer = b""
 
     def _send(self, jobs: Sequence[dict[str, Any]]) -> None:
@@ -96,9 +104,17 @@ class Supervisor:
         return line
 
     def _fate_of_silent(self) -> dict[str, Any]:
-        """What became of the page that the process did not answer for; the next page gets a new process."""
+        """What became of the page that the process did not answer for; the next page gets a new process.
+
+        Raises ``WorkerDied`` where somebody ended the process, which says nothing about a page.
+        """
         self.deaths += 1
         code = self.end(wait_s=1.0)
+        if code is not None and -code in _ASKED_TO_END:
+            raise WorkerDied(
+                f"the parser process was ended by {signal.Signals(-code).name}, which is no page's doing; start the run "
+                "again: it goes on with the shards that are missing"
+            )
         if code is None:
             return rejected("extract_timeout", self.stall_seconds, self.stall_seconds, "seconds without an answer")
         if code == -signal.SIGPROF:

@@ -90,7 +90,10 @@ class Decoders:
     @contextmanager
     def _child(self, errors: IO[bytes]) -> "Iterator[subprocess.Popen[bytes]]":
         """A process that has ended when the block has; killed where the block ends by an exception."""
-        process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        # in a session of its own: Ctrl-C is for us, and a decoder that it ends would count as ended by its image
+        process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
         with process:
             self._running.add(process)
             try:

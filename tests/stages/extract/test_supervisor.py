@@ -1,9 +1,11 @@
 """The parser may die, hang or eat time: one reject each, the rest of the batch survives."""
 
+import os
 import sys
 
 import pytest
 
+from llm_assets.core.errors import WorkerDied
 from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.extract import parser
 from llm_assets.stages.extract import supervisor as supervising
@@ -60,6 +62,18 @@ def test_a_dead_parser_costs_one_page_and_is_not_asked_again(tmp_path, mode):
     found, deaths = fates(tmp_path, named(names), command=misbehaving(mode))
     assert found == ["extract_crash", *["kept"] * 20, "extract_crash"]
     assert deaths == 2
+
+
+def test_a_parser_that_somebody_ended_blames_no_page(tmp_path):
+    with pytest.raises(WorkerDied, match="ended by SIGTERM"):
+        fates(tmp_path, named(["p0", "bad", "p1"]), command=misbehaving("ended"))
+
+
+def test_an_interrupt_of_the_group_does_not_reach_the_parser(tmp_path):
+    """Ctrl-C goes to all processes of a terminal's foreground group."""
+    with Supervisor(LIMITS, 30.0, tmp_path / "log") as supervisor:
+        assert len(list(supervisor.answers(jobs(tmp_path, named(["p0"]))))) == 1
+        assert os.getpgid(supervisor._process.pid) != os.getpgid(0)
 
 
 def test_a_parser_that_says_nothing_is_ended(tmp_path):
