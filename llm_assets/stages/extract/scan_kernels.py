@@ -13,6 +13,7 @@ from llm_assets.stages.extract.tags import (
     IS_NOTED,
     IS_RAW,
     IS_SMALL,
+    IS_TEXT,
     NOTHING,
     SLOTS,
     STYLE,
@@ -49,22 +50,6 @@ def _comment_end(data: Array, at: int, end: int) -> int:
 
 
 @compiled
-def _raw_end(data: Array, at: int, end: int, name: int, length: int) -> int:
-    """Where the closing tag of the name that stands at ``name`` ends, from ``at`` on; -1 if there is none."""
-    while at + length + 2 < end:
-        if data[at] == _LESS and data[at + 1] == _SLASH and data[at + 2 + length] == _GREATER:
-            same = True
-            for place in range(length):
-                if data[at + 2 + place] != data[name + place]:
-                    same = False
-                    break
-            if same:
-                return at + length + 3
-        at += 1
-    return -1
-
-
-@compiled
 def _number(hashes: Array, numbers: Array, value: Any, hyphen: bool) -> int:
     slot = np.int64(value % np.uint64(SLOTS))
     while numbers[slot]:
@@ -72,6 +57,66 @@ def _number(hashes: Array, numbers: Array, value: Any, hyphen: bool) -> int:
             return int(numbers[slot])
         slot = (slot + 1) % SLOTS
     return CUSTOM if hyphen else UNKNOWN
+
+
+@compiled
+def _closes(data: Array, at: int, end: int, name: int, length: int) -> bool:
+    """Whether the closing tag of the name that stands at ``name`` is at ``at``."""
+    if at + length + 3 > end or data[at + 1] != _SLASH or data[at + 2 + length] != _GREATER:
+        return False
+    differs = 0
+    for place in range(length):
+        differs += 1 if data[at + 2 + place] != data[name + place] else 0
+    return differs == 0
+
+
+@compiled
+def _text_end(data: Array, at: int, end: int, name: int, length: int) -> int:
+    """Where the closing tag of an element ends that holds text alone, from ``at`` on; -1 if there is none."""
+    at = _find(data, at, end, _LESS)
+    while at < end:
+        if _closes(data, at, end, name, length):
+            return at + length + 3
+        at = _find(data, at + 1, end, _LESS)
+    return -1
+
+
+@compiled
+def _name(data: Array, at: int, end: int) -> Any:
+    """The hash of the name that begins at ``at``, where it ends, and whether it has a hyphen."""
+    value = _FNV_START
+    hyphen = False
+    while at < end and data[at] != _GREATER and data[at] != _SLASH and not is_blank(data[at]):
+        value = (value ^ np.uint64(data[at])) * _FNV_FACTOR
+        hyphen = hyphen or data[at] == _HYPHEN
+        at += 1
+    return value, at, hyphen
+
+
+@compiled
+def _element_end(
+    data: Array, at: int, end: int, name: int, length: int, tag: int, hashes: Array, numbers: Array, flags: Array
+) -> int:
+    """Where the closing tag of an element ends that may hold others, its like among them; -1 if there is none."""
+    depth = 1
+    at = _find(data, at, end, _LESS)
+    while at < end:
+        after = at + 1
+        if _closes(data, at, end, name, length):
+            depth -= 1
+            if depth == 0:
+                return at + length + 3
+        elif at + 3 < end and data[at + 1] == _BANG and data[at + 2] == _HYPHEN and data[at + 3] == _HYPHEN:
+            after = _comment_end(data, at + 4, end)
+        elif after < end and 97 <= data[after] <= 122:
+            value, stop, hyphen = _name(data, after, end)
+            other = _number(hashes, numbers, value, hyphen)
+            if other == tag:
+                depth += 1
+            elif flags[other] & IS_TEXT:
+                after = max(after, _text_end(data, stop, end, after, stop - after))
+        at = _find(data, after, end, _LESS)
+    return -1
 
 
 @compiled
@@ -148,13 +193,7 @@ def scan(data: Array, hashes: Array, numbers: Array, known: Array, flags: Array,
             else:  # in text that a parser leaves as it is
                 at = _find(data, at + 1, end, _LESS)
             continue
-        value = _FNV_START
-        hyphen = False
-        at = name
-        while at < end and data[at] != _GREATER and data[at] != _SLASH and not is_blank(data[at]):
-            value = (value ^ np.uint64(data[at])) * _FNV_FACTOR
-            hyphen = hyphen or data[at] == _HYPHEN
-            at += 1
+        value, at, hyphen = _name(data, name, end)
         length = at - name
         tag = _number(hashes, numbers, value, hyphen)
         is_a = flags[tag]
@@ -180,7 +219,10 @@ def scan(data: Array, hashes: Array, numbers: Array, known: Array, flags: Array,
                     used = before
                 key = table[slot]
         if is_a & IS_RAW and not closing:
-            whole = _raw_end(data, at, end, name, length)
+            if is_a & IS_TEXT:
+                whole = _text_end(data, at, end, name, length)
+            else:
+                whole = _element_end(data, at, end, name, length, tag, hashes, numbers, flags)
             if whole >= 0:
                 at, tag = whole, NOTHING
         breaks += 1 if is_a & IS_BREAK else 0

@@ -54,7 +54,8 @@ _BY_HINT = word_set("progress meter legend optgroup option textarea map menu")
     IS_LINK_BOX,
     IS_BREAK,
     IS_NOTED,
-) = (1 << bit for bit in range(13))
+    IS_TEXT,
+) = (1 << bit for bit in range(14))
 _FLAGS = {
     IS_RAW: RAW,
     IS_INLINE: INLINE,
@@ -69,6 +70,7 @@ _FLAGS = {
     IS_LINK_BOX: word_set("div section aside td fieldset figure"),
     IS_BREAK: BOXES | word_set("br hr button"),
     IS_NOTED: word_set("html head meta link h1"),
+    IS_TEXT: word_set("script style iframe xmp noembed noframes"),  # no tags in them
 }
 
 NOTHING, UNKNOWN, CUSTOM = 0, 1, 2
