@@ -14,6 +14,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="A factory fo
 RecipeOption = Annotated[
     str, typer.Option("--recipe", envvar="LLM_ASSETS_RECIPE", help="A shipped recipe's name, or the path of a .yaml file")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="All that is known, as JSON")]
 CrawlOption = Annotated[str, typer.Option("--crawl", help="The crawl's key; default: the recipe's first snapshot")]
 
 
@@ -87,7 +88,7 @@ def add_crawl(keys: Annotated[list[str], typer.Argument(help="Crawl keys: letter
 @app.command()
 def status(
     recipe: RecipeOption = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Every asset and crawl: fresh, stale (why: input, field or version), behind, refused by which check, missing, running."""
     _use(recipe)
@@ -99,7 +100,7 @@ def status(
 @app.command()
 def plan(
     recipe: RecipeOption = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """What a run under this recipe would make anew, why, and what each cost the last time. Makes nothing."""
     _use(recipe)
@@ -114,7 +115,7 @@ def explain(
         str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")
     ],
     recipe: RecipeOption = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The fate of a document: kept or dropped, where, by which rule, and which models saw it."""
     _use(recipe)
@@ -145,7 +146,7 @@ def sql(
 @app.command()
 def doctor(
     recipe: RecipeOption = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Whether this machine and installation can do what the recipe asks, and what to do where not; exit code 1 for a fault."""
     os.environ["LLM_ASSETS_RECIPE"] = recipe

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_assets.core.produce import Outcome
+from llm_assets.core.store import named
 
 # Which metrics a person wants to see in the one line of an asset; what an artefact has not is left out.
 HIGHLIGHTS: dict[str, tuple[str, ...]] = {
@@ -135,10 +136,9 @@ class ConsoleListener:
         seconds = self._end(asset)
         figures = {**outcome.report.counts, **outcome.report.metrics}
         chosen = [f"{key.replace('_', ' ')} {short(figures[key])}" for key in HIGHLIGHTS.get(asset, ()) if key in figures]
-        where = "" if partition == "all" else f"[{partition}]"
         state = "[cyan]reused[/]" if outcome.reused else f"{seconds:6.1f} s"
         mark = "[red]✗[/]" if outcome.failed else "[green]✓[/]"
-        self.console.print(f"{mark} {asset + where:<36} {state:>9}  {' · '.join(chosen)}")
+        self.console.print(f"{mark} {named(asset, partition):<36} {state:>9}  {' · '.join(chosen)}")
         for gate in outcome.gates:
             if not gate.passed:
                 word = "[red]refused[/]" if gate.blocking else "[yellow]warning[/]"

@@ -4,6 +4,7 @@ Each check looks and changes nothing, but for a file of no bytes that is written
 judged by what the demo takes (README): 3.6 GiB in all processes, and 2 GB of store.
 """
 
+import json
 import os
 import platform
 import re
@@ -11,15 +12,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Literal
 
 import psutil
 from packaging.requirements import Requirement
 
+from llm_assets.commands.instance import home_folder
 from llm_assets.commands.ui import check_port
-from llm_assets.core.errors import LlmAssetsError
+from llm_assets.core.errors import LlmAssetsError, StoreError
+from llm_assets.core.identity import library_version
 from llm_assets.core.machine import available_cores
 from llm_assets.core.produce import project_root, store_root
 from llm_assets.core.recipe import load_recipe
@@ -44,8 +47,6 @@ class Check:
 
 def run_doctor(as_json: bool = False) -> tuple[str, bool]:
     """The checks as text or JSON, and whether none found a fault."""
-    import json
-
     found = list(checks())
     healthy = all(one.state != "fault" for one in found)
     if as_json:
@@ -88,14 +89,18 @@ def _packages() -> Iterator[Check]:
     wanted = [Requirement(line) for line in requires("llm_assets") or []]
     wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
     bad = [
-        f"{one} ({_version(one.name)})" for one in wanted if not one.specifier.contains(_version(one.name), prereleases=True)
+        f"{one} ({library_version(one.name)})"
+        for one in wanted
+        if not one.specifier.contains(library_version(one.name), prereleases=True)
     ]
     if bad:
         yield Check("packages", "fault", f"missing or of another version: {', '.join(bad)}", "run: make setup")
         return
     lock = project_root() / "requirements.lock"
     pinned = dict(_PINNED.findall(lock.read_text("utf-8"))) if lock.is_file() else {}
-    other = [f"{name} {have}, not {pin}" for name, pin in pinned.items() if (have := _version(name).partition("+")[0]) != pin]
+    other = [
+        f"{name} {have}, not {pin}" for name, pin in pinned.items() if (have := library_version(name).partition("+")[0]) != pin
+    ]
     other = [line for line in other if " absent" not in line]
     if other:
         listed = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
@@ -104,13 +109,6 @@ def _packages() -> Iterator[Check]:
         yield Check(
             "packages", "ok", f"{len(wanted)} required ones are there" + (", as in requirements.lock" if pinned else "")
         )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "absent"
 
 
 def _recipe() -> Iterator[Check]:
@@ -176,11 +174,11 @@ def _processors() -> Iterator[Check]:
 
 
 def _dagster() -> Iterator[Check]:
-    chosen = os.environ.get("DAGSTER_HOME")
-    if chosen and not Path(chosen).is_absolute():
-        yield Check("dagster", "fault", f"DAGSTER_HOME is {chosen!r}", "make it an absolute path, or unset it")
+    try:
+        home = home_folder()
+    except StoreError as error:
+        yield Check("dagster", "fault", str(error), "make it one, or unset it")
         return
-    home = Path(chosen) if chosen else store_root() / ".dagster"
     if not (home / "dagster.yaml").is_file():
         yield Check("dagster", "ok", f"{home}: made at the first run")
         return

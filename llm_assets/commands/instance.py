@@ -15,12 +15,18 @@ from llm_assets.core.produce import project_root, store_root
 _MINIMAL = b"telemetry:\n  enabled: false\n"
 
 
-def dagster_home() -> Path:
-    """Make ``DAGSTER_HOME`` ready and export it (an exported one is kept). Raises ``StoreError`` if it can't be written."""
+def home_folder() -> Path:
+    """Where the instance is or will be; ``StoreError`` where ``DAGSTER_HOME`` is no absolute path."""
     chosen = os.environ.get("DAGSTER_HOME")
     home = Path(chosen) if chosen else store_root() / ".dagster"
     if not home.is_absolute():
         raise StoreError(f"DAGSTER_HOME is {str(home)!r}; it must be an absolute path")
+    return home
+
+
+def dagster_home() -> Path:
+    """Make ``DAGSTER_HOME`` ready and export it (an exported one is kept). Raises ``StoreError`` if it can't be written."""
+    chosen, home = os.environ.get("DAGSTER_HOME"), home_folder()
     try:
         home.mkdir(parents=True, exist_ok=True)
         shipped = project_root() / "dagster.yaml"

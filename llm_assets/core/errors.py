@@ -29,6 +29,14 @@ class ExecutorError(LlmAssetsError):
     """The executor that the recipe asks for is not here, or it lost shards."""
 
 
+class MissingInput(StoreError):
+    """An asset that another reads was not materialised; ``what`` names it."""
+
+    def __init__(self, message: str, what: str) -> None:
+        super().__init__(message)
+        self.what = what
+
+
 class WorkerDied(ExecutorError):
     """A worker process ended by a signal, most often for lack of memory."""
 

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from llm_assets.core.artefact import Artefact
-from llm_assets.core.errors import StoreError
+from llm_assets.core.errors import MissingInput
 from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.manifest import InputEntry, Manifest
+from llm_assets.core.oneline import shortened
 from llm_assets.core.recipe.base import Section, identity_values
 from llm_assets.core.spec import AssetSpec
-from llm_assets.core.store import UNPARTITIONED, Store
+from llm_assets.core.store import UNPARTITIONED, Store, named
 
+_VALUE_CHARS = 60
 State = Literal["fresh", "behind", "stale", "refused", "missing", "running"]
 
 
@@ -45,7 +45,7 @@ class Standing:
     @property
     def name(self) -> str:
         """``asset[crawl]``, or ``asset``."""
-        return self.asset if self.partition == UNPARTITIONED else f"{self.asset}[{self.partition}]"
+        return named(self.asset, self.partition)
 
 
 def in_order(specs: Mapping[str, AssetSpec]) -> list[AssetSpec]:
@@ -68,12 +68,10 @@ def standings(
 ) -> list[Standing]:
     """Every asset × crawl, inputs before readers. ``sections``: by asset; ``crawls``: those that the store may not have yet."""
     known = [name for spec in specs.values() if spec.partitioned for name in store.partitions(spec.name)]
-    named = list(dict.fromkeys([*known, *crawls]))
-    order = store.crawl_order()
-    named.sort(key=lambda name: (order.get(name, len(order) + 1), name))
+    partitions = store.in_crawl_order({*known, *crawls})
     found: dict[tuple[str, str], Standing] = {}
     for spec in in_order(specs):
-        for partition in named if spec.partitioned else [UNPARTITIONED]:
+        for partition in partitions if spec.partitioned else [UNPARTITIONED]:
             found[spec.name, partition] = _standing(store, spec, partition, sections[spec.name], found)
     return list(found.values())
 
@@ -93,9 +91,8 @@ def _standing(
 
     try:
         inputs = find_inputs(store, spec, partition, config)
-    except StoreError as error:
-        waits = str(error).partition("; run:")[0].partition(" needs ")[2].partition(",")[0]
-        return standing("stale" if current else "missing", f"waits for {waits}" if waits else str(error))
+    except MissingInput as error:
+        return standing("stale" if current else "missing", f"waits for {error.what}")
     if spec.source:
         if manifest is None:
             return standing("missing")
@@ -103,7 +100,7 @@ def _standing(
         return standing("fresh", *changed, *(["a source, which stays as it is until it is forced"] if changed else []))
     entries = input_entries(spec, inputs, config)
     identity = identity_of(spec, partition, config, entries)
-    if _is_held(store, spec.name, partition, identity):
+    if store.is_held(spec.name, partition, identity):
         return standing("running", "a process is making it now")
     if current is not None and manifest is not None and current.identity.partition(".")[0] == identity:
         late = [one for entry in entries if (one := before.get((entry.asset, entry.partition))) and one.state != "fresh"]
@@ -114,7 +111,7 @@ def _standing(
     refused = [gate for gate in store.gates(made[-1]) if gate.blocking and not gate.passed] if made else []
     if refused:
         return standing("refused", *(f"{gate.name}: {gate.message}" for gate in refused))
-    begun = (store.root / ".work" / spec.name / partition / identity).is_dir()
+    begun = store.is_begun(spec.name, partition, identity)
     left = ["an unfinished run is there, which the next one goes on with"] if begun else []
     if manifest is None:
         return standing("missing", *left, ready=bool(made))
@@ -149,7 +146,7 @@ def differences(spec: AssetSpec, config: Section, entries: list[InputEntry], man
 def _config_differences(asset: str, now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
     new, old = dict(_leaves(now)), dict(_leaves(then))
     changed = [name for name in new if name not in old or old[name] != new[name]]
-    return [f"{asset}.{name}: {_short(old.get(name, 'not there'))} → {_short(new[name])}" for name in changed]
+    return [f"{asset}.{name}: {_value(old.get(name, 'not there'))} → {_value(new[name])}" for name in changed]
 
 
 def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
@@ -160,31 +157,15 @@ def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any
             yield f"{above}{name}", value
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _value(value: Any) -> str:
+    return shortened(str(value), _VALUE_CHARS)
 
 
 def _input_differences(now: list[InputEntry], then: list[InputEntry]) -> list[str]:
-    def named(entry: InputEntry) -> str:
-        return entry.asset if entry.partition == UNPARTITIONED else f"{entry.asset}[{entry.partition}]"
-
-    old = {named(entry): entry.fingerprint for entry in then}
-    new = {named(entry): entry.fingerprint for entry in now}
+    old, new = ({named(entry.asset, entry.partition): entry.fingerprint for entry in entries} for entries in (then, now))
     changed = [f"{name} has other content" for name in new if name in old and old[name] != new[name]]
     added = [f"{name} is a new input" for name in new if name not in old]
     return changed + added + [f"{name} is no input any more" for name in old if name not in new]
-
-
-def _is_held(store: Store, asset: str, partition: str, identity: str) -> bool:
-    path = store.root / ".work" / asset / partition / f"{identity}.lock"
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _last(store: Store, asset: str, partition: str) -> Manifest | None:

@@ -5,6 +5,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from llm_assets.core.artefact import Artefact, Inputs
+from llm_assets.core.errors import MissingInput
 from llm_assets.core.jsonio import digest
 from llm_assets.core.manifest import InputEntry
 from llm_assets.core.recipe.base import Section, identity_values
@@ -34,11 +35,10 @@ def find_inputs(store: Store, spec: AssetSpec, partition: str, config: Section) 
         if not rule.optional and (not present or len(present) < len(partitions)):
             missing = [name for name, artefact in zip(partitions, artefacts, strict=True) if artefact is None]
             of = f"[{', '.join(missing)}]" if missing and missing != ["all"] else ""
-            from llm_assets.core.errors import StoreError
-
-            raise StoreError(
+            raise MissingInput(
                 f"{spec.name} needs {rule.asset}{of}, which has not been materialised under the recipe "
-                f"{store.recipe!r}; run: llm-assets run --select {rule.asset}"
+                f"{store.recipe!r}; run: llm-assets run --select {rule.asset}",
+                f"{rule.asset}{of}",
             )
         found.setdefault(rule.asset, []).extend(a for a in present if a not in found.get(rule.asset, []))
     return Inputs(found, store.root)

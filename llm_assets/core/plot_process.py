@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec
+
+from llm_assets.core.machine import search_path
 
 P = ParamSpec("P")
 _Drawing = tuple[str, tuple[Any, ...], dict[str, Any]]
 
-_PACKAGE_ROOT = Path(__file__).parents[2]
 _DRAWN = b"+"  # the answer to a drawing that succeeded; any other says that it did not
 _functions: dict[str, Callable[..., None]] = {}
 
@@ -48,13 +48,12 @@ class _Board:
     """What is being drawn by one process."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")])}
         self.process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": search_path()},
             start_new_session=True,  # Ctrl-C is ours: it ends with its standard input
         )
         self._asked: list[_Drawing] = []

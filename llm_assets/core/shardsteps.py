@@ -25,7 +25,7 @@ from typing import Any
 
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import WorkerDied
-from llm_assets.core.machine import available_cores
+from llm_assets.core.machine import available_cores, search_path
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.recipe.executor import ExecutorConfig
@@ -37,7 +37,6 @@ from llm_assets.core.threads import in_order
 
 _POLL_S = 0.1
 MOST_THREADS = 4  # more would wait for each other: what a step does in Python itself is done by one at a time
-_PACKAGE_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _run(job: StepsJob, markers: Markers, progress: Progress, unit: str) -> None
 
 def _start(job: StepsJob, name: str, asked: tuple[str, ...], threads: int) -> _Worker:
     """One worker, in a process group of its own."""
-    environment = {**os.environ, "POLARS_MAX_THREADS": str(threads), "PYTHONPATH": _search_path()}
+    environment = {**os.environ, "POLARS_MAX_THREADS": str(threads), "PYTHONPATH": search_path()}
     # Within a Slurm job of ours (a notebook on a node) datatrove would take itself for one of its own tasks.
     environment.pop("SLURM_ARRAY_TASK_ID", None)
     command = [sys.executable, "-m", "llm_assets.core.shard_worker", str(job.path), *asked]
@@ -143,10 +142,6 @@ def _start(job: StepsJob, name: str, asked: tuple[str, ...], threads: int) -> _W
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
         )
     return _Worker(path, process)
-
-
-def _search_path() -> str:
-    return os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
 
 
 def _check(worker: _Worker, folder: Path) -> None:

@@ -8,7 +8,7 @@ artefacts or none.
 import errno
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,11 @@ from llm_assets.core.report import Gate
 UNPARTITIONED = "all"
 PARTITION_KEY = re.compile(r"^[A-Za-z0-9._-]+$")
 _CRAWL_ORDER = "crawl_order.json"
+
+
+def named(asset: str, partition: str) -> str:
+    """``asset[crawl]``, or ``asset`` where it has no crawls: as people read it."""
+    return asset if partition == UNPARTITIONED else f"{asset}[{partition}]"
 
 
 def check_partition_key(key: str) -> str:
@@ -83,14 +88,35 @@ class Store:
     def partitions(self, asset: str) -> list[str]:
         """Partitions with a current artefact, in crawl order (crawls without a number come last, by name)."""
         pointers = (self.root / asset).glob(f"*/CURRENT.{self.recipe}")
+        return self.in_crawl_order(pointer.parent.name for pointer in pointers)
+
+    def in_crawl_order(self, crawls: Iterable[str]) -> list[str]:
+        """Crawls by their number; those without one come last, by name."""
         order = self.crawl_order()
-        names = [pointer.parent.name for pointer in pointers]
-        return sorted(names, key=lambda name: (order.get(name, len(order) + 1), name))
+        return sorted(crawls, key=lambda name: (order.get(name, len(order) + 1), name))
 
     def gates(self, artefact: Artefact) -> list[Gate]:
         """The results of the last judging of an artefact; empty before it."""
         path = artefact.files / GATES_FILE
         return [Gate(**gate) for gate in read_json(path)] if path.exists() else []
+
+    def is_held(self, asset: str, partition: str, identity: str) -> bool:
+        """Whether a process is making this identity now."""
+        path = self._work_folder(asset, partition) / f"{identity}.lock"
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def is_begun(self, asset: str, partition: str, identity: str) -> bool:
+        """Whether an unfinished run left its work folder."""
+        return (self._work_folder(asset, partition) / identity).is_dir()
+
+    def _work_folder(self, asset: str, partition: str) -> Path:
+        return self.root / ".work" / asset / partition
 
     # writing
 
@@ -100,7 +126,7 @@ class Store:
 
         Raises ``StoreBusy`` when another process holds the lock, ``StoreError`` when the store can't be written.
         """
-        place = self.root / ".work" / asset / partition
+        place = self._work_folder(asset, partition)
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,4 +1,5 @@
-"""What the compiled loops of all rooms share: how they are compiled and kept, a mixing function, a character of UTF-8.
+"""What the compiled loops of all rooms share: how they are compiled and kept, a mixing function, a character of UTF-8,
+white space.
 
 numba keeps what it compiled beside each file, or in ``NUMBA_CACHE_DIR``. By itself it compiles a function anew when the
 function's own file changes, but not when a file changes that it calls or takes a constant from; the locators here look at those
@@ -115,3 +116,13 @@ def decode(data: Any, at: int) -> Any:
     if first < 0xF0:
         return (first & 0x0F) << 12 | middle << 6 | np.int64(data[at + 2]) & 0x3F, 3
     return (first & 0x07) << 18 | middle << 12 | (np.int64(data[at + 2]) & 0x3F) << 6 | np.int64(data[at + 3]) & 0x3F, 4
+
+
+@compiled
+def is_white(point: Any) -> Any:
+    """Whether a character beyond ASCII is white space (Unicode's White_Space)."""
+    if point < 0x1680:
+        return point == 0x85 or point == 0xA0
+    if point < 0x2000 or point > 0x3000:
+        return point == 0x1680
+    return point <= 0x200A or point == 0x2028 or point == 0x2029 or point == 0x202F or point == 0x205F or point == 0x3000

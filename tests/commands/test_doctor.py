@@ -31,12 +31,12 @@ def test_this_machine_can_run_the_tests_at_least():
 
 
 def test_a_missing_package_and_another_version_than_tested(monkeypatch):
-    versions = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: "absent" if name == "polars" else versions(name))
+    versions = doctor.library_version
+    monkeypatch.setattr(doctor, "library_version", lambda name: "absent" if name == "polars" else versions(name))
     one = found("packages")
     assert (one.state, one.todo) == ("fault", "run: make setup")
     assert "polars" in one.said and "absent" in one.said
-    monkeypatch.setattr(doctor, "_version", lambda name: versions(name) + ".post9" if name == "rich" else versions(name))
+    monkeypatch.setattr(doctor, "library_version", lambda name: versions(name) + ".post9" if name == "rich" else versions(name))
     one = found("packages")
     assert one.state == "warning"
     assert "rich " in one.said

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_assets.lm.compiled import compiled, decode
+from llm_assets.lm.compiled import compiled, decode, is_white
 
 # What ``standardise`` does with a character; ``standardise.actions`` says with which.
 COPY, SPACE, NEWLINE, PARAGRAPH, DROP, RETURN, UNSURE = 0, 1, 2, 3, 4, 5, 6
@@ -72,16 +72,6 @@ def reach(data: Any, bounds: Any, least: int) -> Any:
                 spaced = False
         out[text] = count >= least
     return out
-
-
-@compiled
-def is_white(point: int) -> bool:
-    """Whether a character beyond ASCII is white space (Unicode's White_Space)."""
-    if point < 0x1680:
-        return point == 0x85 or point == 0xA0
-    if point < 0x2000 or point > 0x3000:
-        return point == 0x1680
-    return point <= 0x200A or point == 0x2028 or point == 0x2029 or point == 0x202F or point == 0x205F or point == 0x3000
 
 
 # Classes of characters, bits of the table that ``junk.classes`` builds.

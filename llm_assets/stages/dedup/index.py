@@ -21,6 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from llm_assets.core.artefact import Artefact
+from llm_assets.core.comparable import check_comparable
 from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json, write_json
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
@@ -131,13 +132,7 @@ class OlderIndex:
         self.crawl = artefact.partition
         self._folder = artefact.file(FOLDER)
         about = read_json(self._folder / "index.json")
-        for name, wanted in parameters(config).items():
-            if about.get(name) != wanted:
-                raise InputError(
-                    f"deduped_shards[{self.crawl}] was indexed with {name} = {about.get(name)}, the recipe says {wanted}; "
-                    f"materialise deduped_shards[{self.crawl}] again first (oldest crawl first), or leave it out of "
-                    "deduped_shards.against"
-                )
+        check_comparable(artefact, about, parameters(config))
         for name in _ARRAYS:
             self._path(name)
         self._bands = {name: self._band_place(name) for name in ("band_keys", "band_rows")}

@@ -10,7 +10,7 @@ What an element's attributes say is looked up here, once for all elements that h
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 from zlib import crc32
 
 import numpy as np
@@ -42,7 +42,7 @@ LIMITS = R.Limits(
     short_chars=40,
 )
 
-_KINDS: tuple[Kind, ...] = ("heading", "paragraph", "bare", "pre", "table")
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _LANGUAGE = re.compile(r"\b(?:language|lang|highlight-source|highlight|brush|sourceCode)[-:\s]+([a-zA-Z0-9+#]{1,20})\b")
 _NO_LANGUAGE = frozenset(("default", "none", "text", "plain", "plaintext", "notranslate", "source", "wrapper", "block", "code"))
 _SPEAKING = frozenset((T.DIV, T.PRE, T.CODE))

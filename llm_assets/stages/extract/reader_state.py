@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
+from llm_assets.stages.extract.hints import Hint
+
 Array = npt.NDArray[Any]
 
 # Kinds of blocks, as in ``blocks.Kind``, in this order.
 HEADING, PARAGRAPH, BARE, PREFORMATTED, TABLE = range(5)
 # Hints, as in ``hints.Hint``.
-HINT_NONE, HINT_FURNITURE, HINT_REMARKS, HINT_HEADER, HINT_MUTE, HINT_TEXT, HINT_NOTICE = range(7)
+HINT_NONE, HINT_FURNITURE, HINT_REMARKS, HINT_HEADER, HINT_MUTE, HINT_TEXT, HINT_NOTICE = map(int, Hint)
 # Facts of a key or tag: its hint in three bits, then these, then the first number of an ordered list plus one, then a hash of
 # its classes.
 HINT_BITS, IS_MUTED, IS_FOLD, IS_FIELD, SPEAKS, START_SHIFT, CLASS_SHIFT = 7, 8, 16, 32, 64, 8, 32

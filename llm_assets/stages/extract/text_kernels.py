@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_assets.lm.compiled import borrowing, decode
+from llm_assets.lm.compiled import is_white as is_wide_white
 
 Array = npt.NDArray[Any]
 
@@ -25,17 +26,7 @@ def is_white(point: Any) -> Any:
     """White space as ``str.split`` has it."""
     if point < 0x80:
         return point == 32 or 9 <= point <= 13 or 28 <= point <= 31
-    if point < 0x1680:
-        return point == 0x85 or point == _NBSP
-    return (
-        0x2000 <= point <= 0x200A
-        or point == 0x1680
-        or point == 0x2028
-        or point == 0x2029
-        or point == 0x202F
-        or point == 0x205F
-        or point == 0x3000
-    )
+    return is_wide_white(point)
 
 
 @borrowing

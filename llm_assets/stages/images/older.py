@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from llm_assets.core.artefact import Artefact
-from llm_assets.core.errors import InputError
+from llm_assets.core.comparable import check_comparable
 from llm_assets.core.jsonio import read_json, write_json
 from llm_assets.core.ledger import Verdict
 from llm_assets.core.recipe.images import ImageDatasetConfig
@@ -51,13 +51,7 @@ class OlderImages:
         self.crawl = artefact.partition
         folder = artefact.file(FOLDER)
         about = read_json(folder / "index.json")
-        for name, wanted in parameters(config).items():
-            if about.get(name) != wanted:
-                raise InputError(
-                    f"image_dataset[{self.crawl}] was indexed with {name} = {about.get(name)}, the recipe says {wanted}; "
-                    f"materialise image_dataset[{self.crawl}] again first (oldest crawl first), or leave it out of "
-                    "image_dataset.against"
-                )
+        check_comparable(artefact, about, parameters(config))
         self._kept, self._thumbs = folder / "kept.parquet", folder / "thumbs.npy"
 
     def equal(self, digests: Collection[str]) -> dict[str, str]:
