@@ -125,6 +125,23 @@ def explain(
 
 
 @app.command()
+def trace(
+    what: Annotated[str, typer.Argument(help="A URL, document id, file of a crawl's folder, sha256 of a page, or host")] = "",
+    recipe: RecipeOption = "demo",
+    model: Annotated[str, typer.Option(help="base_model, sft_model, reward_model, rlhf_model, or an older one's ref")] = "",
+    step: Annotated[str, typer.Option(help="A step of the model, or a range: 100 or 100-110")] = "",
+    shard: Annotated[str, typer.Option(help="A token shard: CRAWL/NUMBER")] = "",
+    token: Annotated[int, typer.Option(help="A position in the shard, from 0")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """What was made of a document: shards, tokens, pairs, steps, models; or which documents a step or a token is of."""
+    _use(recipe)
+    from llm_assets.commands.trace import run_trace
+
+    typer.echo(run_trace(what, model, step, shard, token, as_json))
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="A SELECT, DESCRIBE or SUMMARIZE; none lists the tables")] = "",
     recipe: RecipeOption = "demo",
