@@ -18,6 +18,7 @@ from llm_assets.core.recipe import load_recipe
 from llm_assets.core.store import Store
 from llm_assets.stages.audit import selection, trace
 from llm_assets.stages.audit.lookup import current_inputs, look_up
+from llm_assets.stages.audit.reading import Use
 
 _SHOWN = 20  # lines of each kind that a person is shown; JSON has all
 _STEPS = 10
@@ -120,7 +121,7 @@ def _tell(found: trace.Forward) -> str:
 
 def models_of(found: trace.Forward) -> list[dict[str, Any]]:
     """A row a model, the data and the models between: how many of the documents in the data were read, in which steps."""
-    rows: dict[tuple[str, ...], list[trace.Use]] = {}
+    rows: dict[tuple[str, ...], list[Use]] = {}
     for use in found.uses:
         rows.setdefault((use.model, use.data, *use.through), []).append(use)
     return [

@@ -101,14 +101,16 @@ class Reading:
     def rows(self, data: str) -> list[tuple[str, int, int]]:
         """(doc_id, rows, readings of one pass) of the documents in a training table, also of one that was taken down."""
         if data not in self._tables:
-            folder = self._folder(data)
-            if folder is not None:
-                table = training_rows(folder, data, self.documents)
-            else:
-                kept = self._records.remembered(data) if self._records is not None else None
-                table = None if kept is None else kept.filter(pl.col("doc_id").is_in(self.documents))
+            table = self._table(data)
             self._tables[data] = [] if table is None else list(table.iter_rows())
         return self._tables[data]
+
+    def _table(self, data: str) -> pl.DataFrame | None:
+        folder = self._folder(data)
+        if folder is not None:
+            return training_rows(folder, data, self.documents)
+        kept = self._records.remembered(data) if self._records is not None else None
+        return None if kept is None else kept.filter(pl.col("doc_id").is_in(self.documents))
 
     def _steps_of(self, data: str, trained: tuple[str, Path]) -> dict[str, list[int]] | None:
         """doc_id → steps; None where the model wrote no order down."""

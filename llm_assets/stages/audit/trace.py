@@ -1,7 +1,7 @@
 """``trace``: from documents to all that was made of them, and from a training step or a token back to documents.
 
 Forward: captures, token ranges, instructions and preferences, the steps of each model, exports and reports made from these.
-Backward: a step of a model → the documents that it read, with their place in the token shards; a token of a shard → the document.
+Backward: a step of a model → the documents that it read, with their place in the token shards; a token → its document.
 """
 
 from collections.abc import Iterable
@@ -21,6 +21,7 @@ from llm_assets.core.takedowns import Takedowns
 from llm_assets.stages.audit.lookup import DOCUMENTS_FILE, Tokens
 from llm_assets.stages.audit.reading import MODELS, ORDER_FILE, STEPS_FILE, Reading, Use, kept_steps, stream_of
 
+_TEXTS = ("extracted_pages", "cleaned_corpus", "deduped_shards")
 PAIRS = ("instruction_dataset", "preference_dataset")
 _SPLITS = ("train", "validation", "test")
 _MADE_OF_MODELS = ("eval_report", "quantized_export", "deployment")
@@ -100,15 +101,11 @@ def forward(inputs: Inputs, captured: pl.DataFrame) -> Forward:
     named = [one.id for one in records.requests() if not set(documents).isdisjoint(one.documents)] if records else []
     return Forward(
         captured.to_dicts(),
-        [
-            held
-            for asset in ("extracted_pages", "cleaned_corpus", "deduped_shards")
-            for held in _shards(inputs, asset, documents)
-        ],
+        [held for asset in _TEXTS for held in _shards(inputs, asset, documents)],
         list(token_places(inputs, documents)),
         list(pairs_of(inputs, documents)),
         uses,
-        {ref: models for ref, models in _made(inputs, readers)},
+        dict(_made(inputs, readers)),
         named,
     )
 
@@ -185,7 +182,7 @@ def steps_of(inputs: Inputs, model: Artefact, first: int, last: int) -> tuple[li
     if not (model.files / STEPS_FILE).is_file():
         raise InputError(f"{model.ref} wrote no data order down; make it again to know its steps")
     table = pl.read_parquet(model.files / STEPS_FILE)
-    _check(model, first, last, 1, int(table["step"].max() or 0))  # type: ignore[call-overload]
+    _check(model, first, last, 1, max(table["step"].to_list(), default=0))
     mine = table.filter(pl.col("step").is_between(first, last)).to_dicts()
     known = _addresses(inputs, {row["doc_id"] for row in mine})
     rows = [
@@ -215,9 +212,7 @@ def _pieces(inputs: Inputs, model: Artefact, first: int, last: int) -> tuple[lis
 def _check(model: Artefact, first: int, last: int, least: int, most: int) -> None:
     if not least <= first <= last <= most:
         asked = f"{first}" if first == last else f"{first}-{last}"
-        raise InputError(
-            f"{model.ref} has the steps {least} to {most}, and {asked} was asked for; give one of these, or a range"
-        )
+        raise InputError(f"{model.ref} has the steps {least} to {most}, not {asked}; give one of these, or a range")
 
 
 def _on_weights(model: Artefact, last: int, kept: int) -> str:
