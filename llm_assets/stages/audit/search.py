@@ -8,6 +8,7 @@ reading the store. Weights are no text and are looked at as bytes alone.
 import gzip
 import io
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ _IDS = 8  # numbers in a row that may be token ids
 _TOKENS_AT_ONCE = 1 << 20
 _OVERLAP = 256  # tokens, or characters, that two pieces share: a run of words is never cut in two
 _PIECE = 1 << 22  # characters looked at at once
+_HEAD = 1 << 16
+_READABLE = re.compile(rb"[\t\n -~\x80-\xff]{24,}")
 _SQLITE = b"SQLite format 3\x00"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -58,7 +61,7 @@ def tokenizers(root: Path) -> list[Decoder]:
     return [Decoder(engine.get_vocab_size(), partial(engine.decode, skip_special_tokens=False)) for engine in engines]
 
 
-def _said(ids: list[int], decoders: list[Decoder]) -> Iterator[str]:
+def said(ids: list[int], decoders: list[Decoder]) -> Iterator[str]:
     """What ids say, by each tokenizer that has them all."""
     low, high = min(ids), max(ids)
     yield from (one.decode(ids) for one in decoders if low >= 0 and high < one.size)
@@ -142,6 +145,14 @@ def _whole_parts(data: bytes) -> Iterator[bytes]:
 
 
 def _plain(data: bytes) -> Iterator[tuple[str, str]]:
+    if data.count(b"\x00", 0, _HEAD) > _HEAD // 64:  # no text: of weights only what could be read is looked at
+        runs = [found.decode("utf-8", "replace") for found in _READABLE.findall(data)]
+        yield from (("readable bytes", "\n".join(runs[start : start + 10_000])) for start in range(0, len(runs), 10_000))
+    else:
+        yield from _pieces(data)
+
+
+def _pieces(data: bytes) -> Iterator[tuple[str, str]]:
     for encoding in ("utf-8", *(("utf-16-le",) if data.count(b"\x00", 0, 4096) > 1024 else ())):
         text = data.decode(encoding, "replace")
         for start in range(0, len(text), _PIECE):
@@ -171,7 +182,7 @@ def _ids(value: Any, where: str, decoders: list[Decoder]) -> Iterator[tuple[str,
             yield from _ids(item, f"{where}.{key}", decoders)
     elif isinstance(value, list):
         if len(value) >= _IDS and all(isinstance(one, int) and not isinstance(one, bool) for one in value):
-            yield from ((f"ids in {where}", text) for text in _said(value, decoders))
+            yield from ((f"ids in {where}", text) for text in said(value, decoders))
         else:
             for item in value:
                 yield from _ids(item, where, decoders)
@@ -180,14 +191,15 @@ def _ids(value: Any, where: str, decoders: list[Decoder]) -> Iterator[tuple[str,
 def _parquet(data: bytes, decoders: list[Decoder]) -> Iterator[tuple[str, str]]:
     frame = pl.read_parquet(io.BytesIO(data))
     for column in frame.get_columns():
-        if isinstance(column.dtype, pl.List | pl.Array) and column.dtype.inner.is_integer():  # type: ignore[union-attr]
+        if isinstance(column.dtype, pl.List | pl.Array) and column.dtype.inner.is_integer():
             lists = (one.to_list() for one in column.drop_nulls() if len(one) >= _IDS)
-            yield from ((f"ids in column {column.name}", text) for one in lists for text in _said(one, decoders))
+            yield from ((f"ids in column {column.name}", text) for one in lists for text in said(one, decoders))
         elif column.dtype == pl.Binary:
             yield from ((f"column {column.name}", one.decode("utf-8", "replace")) for one in column.drop_nulls())
         elif column.dtype == pl.String or column.dtype.is_nested():
-            texts = column if column.dtype == pl.String else pl.Series([json.dumps(one, default=str) for one in column.to_list()])
-            yield from ((f"column {column.name}", text) for text in texts.drop_nulls().unique())
+            cells = column.drop_nulls().to_list()
+            texts = cells if column.dtype == pl.String else [json.dumps(one, default=str) for one in cells]
+            yield from ((f"column {column.name}", text) for text in dict.fromkeys(texts))
     yield from _footer(data)
 
 
@@ -227,5 +239,5 @@ def _array(data: bytes, decoders: list[Decoder]) -> Iterator[tuple[str, str]]:
         flat = array.ravel()
         for start in range(0, flat.size, _TOKENS_AT_ONCE):
             piece = flat[start : start + _TOKENS_AT_ONCE + _OVERLAP].tolist()
-            yield from ((f"tokens from {start:,} on", text) for text in _said(piece, decoders))
+            yield from ((f"tokens from {start:,} on", text) for text in said(piece, decoders))
     yield from _plain(data)

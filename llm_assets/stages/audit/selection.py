@@ -53,34 +53,25 @@ def stones_of(wanted: Asked) -> Tombstones:
 
 
 def captures(crawls: Sequence[Artefact], stones: Tombstones) -> pl.DataFrame:
-    """The captures that are covered: ``crawl`` and COLUMNS. A revisit goes with the capture that holds its content.
-
-    Crawls must be all that there are, oldest first.
-    """
+    """The captures that are covered: ``crawl`` and COLUMNS. A revisit goes with the capture that holds its content."""
     frames = [_matching(crawl, stones) for crawl in crawls]
     found = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(("crawl", *COLUMNS), pl.String))
-    frames = [_revisits(crawl, found["doc_id"]) for crawl in crawls] if found.height else []
-    return pl.concat([found, *frames]).unique("doc_id", keep="first", maintain_order=True)
+    return found.unique("doc_id", keep="first", maintain_order=True)
 
 
 def _matching(crawl: Artefact, stones: Tombstones) -> pl.DataFrame:
-    by = stones.by_kind
-    hosts = list(by.get("host", ()))
-    url, host = pl.col("canonical_url"), pl.col("canonical_url").str.extract(r"^[a-z]+://([^/?#:]+|\[[^\]]*\])")
+    by = {kind: list(stones.by_kind.get(kind, ())) for kind in KINDS}
     covered = pl.any_horizontal(
-        pl.col("doc_id").is_in(list(by.get("doc_id", ()))),
-        url.is_in(list(by.get("url", ()))),
-        pl.col("payload_digest").is_in([f"sha256:{value}" for value in by.get("sha256", ())]),
-        host.is_in(hosts),
-        *(host.str.ends_with(f".{name}") for name in hosts),
+        pl.col("doc_id", "revisit_of").is_in(by["doc_id"]),
+        pl.col("canonical_url").is_in(by["url"]),
+        pl.col("payload_digest").is_in([f"sha256:{value}" for value in by["sha256"]]),
+        on_host(pl.col("canonical_url"), by["host"]),
     )
-    return _read(crawl, covered.fill_null(False))
-
-
-def _revisits(crawl: Artefact, originals: pl.Series) -> pl.DataFrame:
-    return _read(crawl, pl.col("revisit_of").is_in(originals.to_list()).fill_null(False))
-
-
-def _read(crawl: Artefact, wanted: pl.Expr) -> pl.DataFrame:
-    table = pl.scan_parquet(crawl.file("index.parquet")).filter(wanted)
+    table = pl.scan_parquet(crawl.file("index.parquet")).filter(covered.fill_null(False))
     return table.select(pl.lit(crawl.partition).alias("crawl"), *COLUMNS).collect()
+
+
+def on_host(url: pl.Expr, hosts: Sequence[str]) -> pl.Expr:
+    """Whether addresses are of one of these hosts, or of a host below one."""
+    host = url.str.extract(r"^[A-Za-z]+://([^/?#:]+|\[[^\]]*\])").str.to_lowercase()
+    return pl.any_horizontal(host.is_in(list(hosts)), *(host.str.ends_with(f".{name}") for name in hosts))
