@@ -5,13 +5,14 @@ Dagster is asked only for crawls that it knows and the store does not.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from llm_assets.core.freshness import Plan, Standing, plan, standings
 from llm_assets.core.oneline import shortened
 from llm_assets.core.produce import store_root
 from llm_assets.core.recipe import load_recipe
 from llm_assets.core.store import Store
+from llm_assets.core.takedowns import Takedowns
 from llm_assets.stages import all_specs
 
 _WHY_CHARS = 100
@@ -37,13 +38,25 @@ def _known_crawls() -> list[str]:
 
 
 def run_status(as_json: bool = False) -> str:
-    """One line an asset and crawl: its state, and why where it isn't fresh."""
+    """One line an asset and crawl: its state, and why where it isn't fresh; and which models read what was taken down since."""
     found = all_standings()
+    affected = Takedowns(store_root()).affected()
     if as_json:
-        return json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1)
+        rows = [{**asdict(one), "affected_by": affected.get(_ref(one), [])} for one in found]
+        return json.dumps(rows, ensure_ascii=False, indent=1)
+    found = [replace(one, reasons=(*_affected(affected.get(_ref(one), [])), *one.reasons)) for one in found]
     counts = {state: sum(one.state == state for one in found) for state in _MARKS}
     told = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     return "\n".join([*_lines(found), "", told])
+
+
+def _ref(one: Standing) -> str:
+    return f"{one.asset}/{one.partition}/{one.identity}"
+
+
+def _affected(takedowns: list[str]) -> list[str]:
+    """What is said of a model that read documents which were taken down."""
+    return [f"affected by the take-down {', '.join(takedowns)}"] if takedowns else []
 
 
 def _lines(found: Iterable[Standing]) -> list[str]:
