@@ -37,7 +37,8 @@ from llm_assets.stages.audit.reading import TABLES, training_rows
 from llm_assets.stages.audit.search import search, tokenizers
 
 NOTHING, DONE = "nothing to do", "done"
-_LATE = (*takedown.COMPARED, "tokenized_dataset")
+_TOKENS = "tokenized_dataset"
+_LATE = (*takedown.COMPARED, _TOKENS)
 _BLOCK = 1 << 20
 
 
@@ -211,17 +212,25 @@ def _make_crawls(
     for crawl in store.partitions("raw_crawl"):
         raw = store.current("raw_crawl", crawl)
         mine = selection.captures([raw], stones).height if raw else 0
-        if raw is not None and mine:
-            if mine == raw.manifest().counts.get("kept", -1):
-                say(f"{crawl} holds nothing else: it is retired")
-                _retire(store, crawl)
-                continue
+        if mine:
             rewrite(store, recipe, crawl)
         concerned = any(crawl in one.concerned for one in records.replaced(request.id))
         if mine or crawl in request.crawls or concerned:
-            made = (one for one in takedown.OF_CRAWL if named(one, crawl) in request.before)
-            hands.make([one for one in made if one in _LATE or mine or _reads(request, crawl)], crawl)
+            made = [one for one in takedown.OF_CRAWL if named(one, crawl) in request.before]
+            made = [one for one in made if one in _LATE or mine or _reads(request, crawl)]
+            hands.make([one for one in made if one != _TOKENS], crawl)
+            if _TOKENS in made and _keeps_some(store, crawl):
+                hands.make([_TOKENS], crawl)
+            elif _TOKENS in made:
+                say(f"{crawl} has no document left: it goes out of the mix")
+                store.forget(_TOKENS, crawl)
         _record(store, records, request, takedown.OF_CRAWL, crawl)
+
+
+def _keeps_some(store: Store, crawl: str) -> bool:
+    """Whether a crawl has any document left: token shards of none are refused by their gates, as they should be."""
+    survivors = store.current("deduped_shards", crawl)
+    return survivors is not None and survivors.manifest().counts.get("kept", 0) > 0
 
 
 def _reads(request: Request, crawl: str) -> bool:
@@ -236,12 +245,8 @@ def rewrite(store: Store, recipe: Recipe, crawl: str) -> None:
         entry="llm_assets.stages.crawl.removal:run",
         inputs=(Input("tombstones"), Input("raw_crawl", "same")),
     )
-    accept_or_raise(produce(store, spec, recipe.raw_crawl, partition=crawl, force=True))
-
-
-def _retire(store: Store, crawl: str) -> None:
-    for asset in reversed(takedown.OF_CRAWL):
-        store.forget(asset, crawl)
+    config = recipe.raw_crawl.model_copy(update={"min_pages": 0})  # a crawl may have had nothing else
+    accept_or_raise(produce(store, spec, config, partition=crawl, force=True))
 
 
 def _record(store: Store, records: Takedowns, request: Request, assets: Sequence[str], crawl: str) -> None:

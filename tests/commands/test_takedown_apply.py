@@ -259,6 +259,8 @@ def test_the_key_may_be_given(world, monkeypatch, tmp_path):
 def test_a_crawl_of_nothing_else(world):
     """All that a crawl has goes: later crawls are left alone all the same."""
     before = state(world, [FOURTH])
-    take_down(world, host="site2.example")
-    assert kept(world, THIRD) == {}
+    receipt = take_down(world, host="site2.example")
+    assert kept(world, THIRD) == {} and receipt["retired"] == [f"tokenized_dataset[{THIRD}]"]
     assert state(world, [FOURTH]) == before
+    mix = pl.read_parquet(world.store.current("training_mix").file("documents.parquet"))
+    assert mix.height and mix.filter(pl.col("url").str.contains("site2.example")).is_empty()
