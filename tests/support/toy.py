@@ -33,6 +33,17 @@ TOTAL = AssetSpec(
 )
 
 
+BROKEN = AssetSpec("numbers", "tests.support.toy:fetch_unless_broken", source=True, partitioned=True)
+
+
+def fetch_unless_broken(inputs: Inputs, out: WorkDir, config: NumbersConfig, progress: Progress) -> Report:
+    """Fails for the crawls that the file ``broken`` beside the store lists."""
+    broken = inputs.store.parent / "broken"
+    if broken.exists() and out.partition in broken.read_text().split():
+        raise InputError(f"the site of {out.partition} is closed; try again tomorrow")
+    return fetch(inputs, out, config, progress)
+
+
 def fetch(inputs: Inputs, out: WorkDir, config: NumbersConfig, progress: Progress) -> Report:
     if config.fail:
         raise InputError("the site is closed; try again tomorrow")
