@@ -53,9 +53,9 @@ def in_order(specs: Mapping[str, AssetSpec]) -> list[AssetSpec]:
     ordered: dict[str, AssetSpec] = {}
 
     def add(spec: AssetSpec) -> None:
-        for rule in spec.inputs:
-            if rule.asset in specs and rule.asset != spec.name and rule.asset not in ordered:
-                add(specs[rule.asset])
+        for name in (name for rule in spec.inputs for name in (rule.asset, rule.by)):
+            if name in specs and name != spec.name and name not in ordered:
+                add(specs[name])
         ordered.setdefault(spec.name, spec)
 
     for spec in specs.values():
@@ -98,6 +98,7 @@ def _standing(
             return standing("missing")
         changed = _config_differences(spec.name, identity_values(config), manifest.config)
         return standing("fresh", *changed, *(["a source, which stays as it is until it is forced"] if changed else []))
+    waits = [f"leaves for later {inputs.waiting}"] if inputs.waiting else []
     entries = input_entries(spec, inputs, config)
     identity = identity_of(spec, partition, config, entries)
     if store.is_held(spec.name, partition, identity):
@@ -105,8 +106,11 @@ def _standing(
     if current is not None and manifest is not None and current.identity.partition(".")[0] == identity:
         late = [one for entry in entries if (one := before.get((entry.asset, entry.partition))) and one.state != "fresh"]
         late += _awaited(spec, entries, before)
+        late += [one for rule in spec.inputs if (one := before.get((rule.by, UNPARTITIONED))) and one.state != "fresh"]
         roots = dict.fromkeys(root for one in late for root in (one.roots or (one.name,)))
-        return standing("behind", *(f"{name} is not fresh" for name in roots), roots=roots) if roots else standing("fresh")
+        return (
+            standing("behind", *(f"{name} is not fresh" for name in roots), roots=roots) if roots else standing("fresh", *waits)
+        )
     made = store.rebuilds(spec.name, partition, identity)
     refused = [gate for gate in store.gates(made[-1]) if gate.blocking and not gate.passed] if made else []
     if refused:

@@ -33,18 +33,17 @@ def is_whole(path: PurePath) -> bool:
 
 
 def contents(folder: Path) -> str:
-    """What a crawl's folder holds: "<files> files, <bytes> bytes, <hash of paths, sizes, times>"; "" while it is not to be read.
-
-    That is while it has no whole file, or one that is still being written.
+    """What a crawl's folder holds: "<files> files, <bytes> bytes, <hash of paths, sizes, times>"; "" while it is not to be
+    read, which is while it has no whole file, or one that is still being written.
     """
-    rows = []
+    rows: list[tuple[str, int, int]] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         told = path.stat() if path.is_file() else None
         if told is not None and is_being_written(name):
             return ""
         if told is not None and is_whole(name):
-            rows.append([name.as_posix(), told.st_size, told.st_mtime_ns])
+            rows.append((name.as_posix(), told.st_size, told.st_mtime_ns))
     if not rows:
         return ""
     return f"{len(rows)} files, {sum(size for _, size, _ in rows)} bytes, {digest(rows)[:16]}"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llm_assets.core import account, plot_process
-from llm_assets.core.artefact import Artefact, Inputs, WorkDir
+from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
@@ -40,6 +40,7 @@ class Outcome:
     gates: list[Gate]
     manifest: Manifest
     reused: bool
+    waiting: Waiting | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ def produce(
     progress = progress or Silent()
     if spec.partitioned:
         check_partition_key(partition)
-    inputs = find_inputs(store, spec, partition, config)
+    inputs = find_inputs(store, spec, partition, config, everything=force)
     with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
         if existing is not None and not force:
@@ -143,7 +144,7 @@ def _judged(
         if spec.follows:
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting)
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)

@@ -78,8 +78,9 @@ def inbox_folder() -> Path:
 def look(place: Path, cursor: str | None, came_in: Callable[[str], bool], fetched: Callable[[str], str]) -> Look:
     """Which folders of the inbox are whole and new. Changes nothing; the same folders and cursor give the same answer.
 
-    A folder is taken at the second look that finds the same files in it, so that one that is still being copied waits, and never
-    again: ``taken`` remembers what was in it. ``came_in`` says whether a crawl is known elsewhere, ``fetched`` as which identity.
+    A folder is taken at the second look that finds the same files in it, so that one that is still being copied waits, and
+    never again: ``taken`` remembers what was in it. ``came_in`` says whether a crawl is known elsewhere, ``fetched`` as which
+    identity.
     """
     state = _state(cursor, "inbox", "taken", "seen")
     taken, before, seen = state["taken"], state["seen"], {}
@@ -116,8 +117,8 @@ def _still(found: Look, name: str, holds: str, then: dict[str, str], fetched: Ca
     if then["as"] and now not in ("", then["as"]):  # fetched again since
         return {"holds": holds, "as": now}
     found.warnings.append(
-        f"{name} has changed since it was taken ({then['holds'].rpartition(',')[0]}; now {holds.rpartition(',')[0]}). A crawl is a "
-        "snapshot: put what is new into a folder of another name, or read this one again with "
+        f"{name} has changed since it was taken ({then['holds'].rpartition(',')[0]}; now {holds.rpartition(',')[0]}). A crawl "
+        "is a snapshot: put what is new into a folder of another name, or read this one again with "
         f"'llm-assets run --crawl {name} --select raw_crawl --force'"
     )
     return {"holds": then["holds"], "as": then["as"] or now}

@@ -3,11 +3,13 @@
 import pytest
 from filelock import FileLock
 
+from llm_assets.core.errors import MissingInput
 from llm_assets.core.freshness import Standing, in_order, plan, standings
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.spec import AssetSpec, Input
 from llm_assets.core.store import Store
+from tests.support import toy
 from tests.support.toy import NUMBERS, TOTAL, NumbersConfig, TotalConfig
 
 REPORT = AssetSpec("report", "tests.support.toy:fetch", inputs=(Input("total"),))
@@ -143,6 +145,53 @@ def test_the_cost_of_what_was_never_made_here_is_that_of_another_crawl(store):
 def test_gpu_hours_are_counted():
     stale = Standing("model", "all", "stale", gpu_hours=2.0)
     assert plan([stale, Standing("next", "all", "behind", gpu_hours=1.0)]).gpu_hours == (2.0, 3.0)
+
+
+PATIENT = {"numbers": NUMBERS, "total": toy.PATIENT, "model": toy.MODEL}
+
+
+def patient(store, at_least=2):
+    config = {"numbers": NumbersConfig(), "total": TotalConfig(at_least=at_least), "model": Section()}
+    return {one.name: one for one in standings(store, PATIENT, config)}
+
+
+def test_a_crawl_that_waits_makes_nothing_stale_and_is_named(store):
+    """What reads the same as the total follows what the total decides, not what is there."""
+    produce(store, toy.MODEL, Section())
+    produce(store, NUMBERS, NumbersConfig(values=[5]), partition="second")
+    now = patient(store)
+    assert {one.state for one in now.values()} == {"fresh"}
+    assert now["total"].reasons == ("leaves for later second with 10 new tokens: at least 2 crawls are asked for",)
+    outcome = produce(store, toy.PATIENT, TotalConfig(at_least=2))
+    assert (outcome.reused, outcome.waiting.crawls) == (True, ("second",))
+    assert produce(store, toy.MODEL, Section()).reused
+
+    assert patient(store, at_least=1)["total"].reasons == ("numbers[second] is a new input",)
+    assert patient(store, at_least=1)["model"].roots == ("total",)
+    produce(store, NUMBERS, NumbersConfig(values=[6]), partition="third")
+    assert not produce(store, toy.PATIENT, TotalConfig(at_least=2)).reused
+    model = produce(store, toy.MODEL, Section())
+    assert model.artefact.file("model.txt").read_text() == "first second third"
+
+
+def test_a_crawl_that_is_in_already_is_followed_at_once(store):
+    produce(store, NUMBERS, NumbersConfig(values=[9]), partition="first", force=True)
+    assert patient(store, at_least=99)["total"].reasons == ("numbers[first] has other content",)
+
+
+def test_force_takes_what_waits(store):
+    produce(store, NUMBERS, NumbersConfig(values=[5]), partition="second")
+    outcome = produce(store, toy.PATIENT, TotalConfig(at_least=99), force=True)
+    assert [entry.partition for entry in outcome.manifest.inputs] == ["first", "second"]
+    assert patient(store, at_least=99)["total"].state == "fresh"
+
+
+def test_what_reads_as_another_does_waits_for_that_one(tmp_path):
+    store = Store(tmp_path / "empty", "toy")
+    produce(store, NUMBERS, NumbersConfig(), partition="first")
+    assert patient(store)["model"].reasons == ("waits for total",)
+    with pytest.raises(MissingInput, match="model reads the numbers that total was made of"):
+        produce(store, toy.MODEL, Section())
 
 
 def test_order_puts_inputs_before_readers():

@@ -100,7 +100,7 @@ class RawCrawlConfig(Section):
     )
     seeds: dict[str, list[str]] = Field(
         {},
-        description="Crawl → URLs from which the web is crawled, within their hosts. A crawl NAME-2026-11-30 is NAME crawled again",
+        description="Crawl → URLs from which the web is crawled, within their hosts. NAME-2026-11-30 is NAME crawled again",
     )
     include_paths: list[str] = Field(
         [],
