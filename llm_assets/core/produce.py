@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, plot_process
+from llm_assets.core import account, last_run, plot_process
 from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
@@ -74,7 +74,11 @@ def produce(
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
         if existing is not None and not force:
             return _judged(store, spec, existing, inputs, config, Report.load(existing.files), reused=True)
-        with store.work(spec.name, partition, identity or INCOMING) as work:
+        place = store.work_folder(spec.name, partition)
+        with (
+            last_run.noted(place, store.recipe, identity, run_id),
+            store.work(spec.name, partition, identity or INCOMING) as work,
+        ):
             found = None if spec.source else store.find(spec.name, partition, identity)
             if found is not None:  # another run finished it while we waited for nothing: look again under the lock
                 store.drop(work)

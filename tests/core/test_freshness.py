@@ -1,9 +1,11 @@
 """Where assets stand: what is fresh, what is not, and why."""
 
+import dataclasses
+
 import pytest
 from filelock import FileLock
 
-from llm_assets.core.errors import MissingInput
+from llm_assets.core.errors import InputError, MissingInput
 from llm_assets.core.freshness import Standing, in_order, plan, standings
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
@@ -109,11 +111,59 @@ def test_a_run_that_goes_on_and_one_that_was_cut_off(store):
     with pytest.raises(Exception, match="odd"):
         produce(store, TOTAL, TotalConfig(factor=2, fail="raise"))
     one = found(store, factor=2, fail="raise")["total"]
-    assert one.state == "stale"
+    assert one.state == "failed"
     assert one.reasons[-1] == "an unfinished run is there, which the next one goes on with"
     [lock] = [path for path in (store.root / ".work/total/all").glob("*.lock") if path.with_suffix("").is_dir()]
     with FileLock(lock).acquire():
         assert found(store, factor=2, fail="raise")["total"].state == "running"
+
+
+def test_a_run_that_raised_is_failed_until_one_goes_well(store):
+    produce(store, TOTAL, TotalConfig(factor=2))
+    with pytest.raises(InputError, match="odd"):
+        produce(store, TOTAL, TotalConfig(fail="raise"), run_id="7")
+    one = found(store, fail="raise")["total"]
+    assert one.state == "failed"
+    assert one.reasons[0] == "the last run failed: InputError: the numbers are odd; make them even"
+    assert "total.fail:  → raise" in one.reasons[2]
+    assert [one.name for one in plan([one]).certain] == ["total"]
+    other = found(store, factor=5)["total"]  # of another recipe: not what would be made now
+    assert (other.state, other.reasons[-1]) == ("stale", one.reasons[0])
+    assert found(store, factor=2)["total"].state == "fresh"  # and no stranger's failure makes that stale
+    produce(store, TOTAL, TotalConfig(factor=3))
+    assert found(store, fail="raise")["total"].state == "stale"
+
+
+def test_a_failure_under_another_recipe_is_not_told_here(store):
+    with pytest.raises(MissingInput):
+        produce(Store(store.root, "other"), TOTAL, TotalConfig(fail="raise"))
+    produce(Store(store.root, "other"), NUMBERS, NumbersConfig(), partition="first")
+    with pytest.raises(InputError):
+        produce(Store(store.root, "other"), TOTAL, TotalConfig(fail="raise"))
+    assert found(store, fail="raise")["total"].state == "stale"
+
+
+def test_a_source_that_can_not_be_fetched_is_failed_and_goes_well_later(store):
+    with pytest.raises(InputError):
+        produce(store, NUMBERS, NumbersConfig(fail="x"), partition="second")
+    one = found(store, crawls=["second"])["numbers[second]"]
+    assert (one.state, one.reasons) == ("failed", ("the last run failed: InputError: the site is closed; try again tomorrow",))
+    produce(store, NUMBERS, NumbersConfig(), partition="second")
+    assert found(store)["numbers[second]"].state == "fresh"
+
+
+def test_a_source_that_gates_refused_names_them_although_nothing_was_accepted(store):
+    strict = dataclasses.replace(NUMBERS, gates="tests.support.toy:few", gate_names=("few",))
+    assert produce(store, strict, NumbersConfig(values=[1] * 9), partition="second").failed
+    one = found(store, crawls=["second"])["numbers[second]"]
+    assert (one.state, one.reasons) == ("refused", ("few: 9 numbers, at most 5",))
+
+
+def test_a_source_that_is_being_fetched_is_running(store):
+    with store.work("numbers", "second", "incoming"):
+        assert found(store, crawls=["second"])["numbers[second]"].state == "running"
+    one = found(store, crawls=["second"])["numbers[second]"]
+    assert (one.state, one.reasons) == ("missing", ("an unfinished run is there, which the next one goes on with",))
 
 
 def test_a_forced_rebuild_is_as_fresh_as_the_first(store):

@@ -90,6 +90,10 @@ def add(inputs: Inputs, out: WorkDir, config: TotalConfig, progress: Progress) -
     )
 
 
+def few(inputs: Inputs, files, config: NumbersConfig, report: Report) -> list[Gate]:
+    return [Gate("few", report.counts["rows"] <= 5, f"{report.counts['rows']} numbers, at most 5")]
+
+
 def gates(inputs: Inputs, files, config: TotalConfig, report: Report) -> list[Gate]:
     total = int((files / "total.txt").read_text())
     return [Gate("below_limit", total <= config.limit, f"the total is {total}, at most {config.limit} is allowed")]
