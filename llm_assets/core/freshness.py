@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import MissingInput
 from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.manifest import InputEntry, Manifest
@@ -170,11 +169,10 @@ def _input_differences(now: list[InputEntry], then: list[InputEntry]) -> list[st
 
 def _last(store: Store, asset: str, partition: str) -> Manifest | None:
     """The newest manifest of an asset and crawl, of whatever recipe; of another crawl where there is none."""
-    for pattern in (f"{partition}/*/manifest.json", "*/*/manifest.json"):
-        paths = sorted((store.root / asset).glob(pattern), key=lambda path: path.stat().st_mtime)
-        if paths:
-            return Artefact(asset, partition, paths[-1].parent.name, paths[-1].parent).manifest()
-    return None
+    paths = store.manifests(asset)
+    mine = [path for path in paths if path.parents[1].name == partition]
+    newest = max(mine or paths, key=lambda path: path.stat().st_mtime, default=None)
+    return Manifest.load(newest.parent) if newest else None
 
 
 @dataclass(frozen=True)

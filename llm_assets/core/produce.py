@@ -20,6 +20,7 @@ from llm_assets.core.job import Job, run_job
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
+from llm_assets.core.mirror import mirror_folder
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.report import Gate, Report
@@ -76,15 +77,15 @@ def produce(
         identity = identity_of(spec, partition, config, entries)
         existing = _latest(store, spec, partition, identity)
     if existing is not None and not force:
-        report = Report.load(existing.files)
+        report = Report.load(existing.about)
         return _judged(store, spec, existing, inputs, config, report, reused=True)
     if force and not spec.source and existing is not None:
-        identity = f"{identity}.{len(store.rebuilds(spec.name, partition, identity))}"
+        identity = store.next_rebuild(spec.name, partition, identity)
 
     with store.work(spec.name, partition, identity or "incoming") as work:
-        found = None if spec.source else store.find(spec.name, partition, identity)
+        found = store.finished(spec.name, partition, "" if spec.source else identity)
         if found is not None:  # another run finished it while we waited for nothing: look again under the lock
-            return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
+            return _judged(store, spec, found, inputs, config, Report.load(found.about), reused=True)
         started, clock = datetime.now(UTC), time.perf_counter()
         job = Job.of(spec, inputs, work, config, store.root)
         # An asset with a ledger has at least its funnel to draw.
@@ -192,8 +193,13 @@ def _manifest(
 
 
 def store_root() -> Path:
-    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package)."""
+    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package).
+
+    Of a URL (``s3://bucket/prefix``): the folder of this machine that mirrors it.
+    """
     chosen = os.environ.get("LLM_ASSETS_STORE")
+    if chosen and "://" in chosen:
+        return mirror_folder(chosen)
     if chosen:
         return Path(chosen).expanduser().resolve()
     return project_root() / "data" / "store"

@@ -15,7 +15,7 @@ from llm_assets.core import rowindex
 from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.errors import StoreError
 from llm_assets.core.jsonio import read_json
-from llm_assets.core.manifest import MANIFEST_FILE, Manifest
+from llm_assets.core.manifest import Manifest
 
 MODELS = ("base_model", "sft_model", "reward_model", "rlhf_model", "quantized_export")
 ORDER_FILE = "data_order.json"
@@ -73,20 +73,13 @@ class Reading:
     ) -> Iterator[tuple[str, tuple[str, Path], tuple[str, ...]]]:
         """(data, the model trained on it with its folder, the models between), as far as the store has them."""
         read = [f"{entry.asset}/{entry.partition}/{entry.identity}" for entry in Manifest.load(files).inputs]
-        present = [(name, folder) for name in read if (folder := self._folder(name)) is not None]
+        present = [(name, folder) for name in read if (folder := self.inputs.lookup(name)) is not None]
         for name, _ in present:
             if name.partition("/")[0] in _TABLES:
                 yield name, (ref, files), through
         for name, folder in present:
             if name.partition("/")[0] in MODELS:
                 yield from self._data_of(name, folder, (*through, name))
-
-    def _folder(self, ref: str) -> Path | None:
-        for artefact in (a for artefacts in self.inputs.artefacts.values() for a in artefacts):
-            if artefact.ref == ref:
-                return artefact.files
-        folder = self.inputs.store / ref if self.inputs.store is not None else None
-        return folder if folder is not None and (folder / MANIFEST_FILE).exists() else None
 
     def _rows(self, data: str) -> list[tuple[str, int, int]]:
         """(doc_id, rows, readings of one pass) of the documents in a training table."""
