@@ -193,3 +193,46 @@ def test_crawls_that_two_machines_number_at_once_have_each_one_number(machines):
     assert sorted(one.crawl_order().values()) == list(range(1, 9))
     assert one.crawl_order() == two.crawl_order()
     assert [one.number_crawl(crawl) for crawl in crawls] == [two.crawl_order()[crawl] for crawl in crawls]
+
+
+DATA = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "image_dataset")
+BEFORE, AFTER = ("tombstones", "eval_suite"), ("tokenizer", "tokenized_dataset")
+
+
+def make_all(store, recipe, crawl):
+    specs = all_specs()
+    for name in (*BEFORE, *DATA, *AFTER):
+        partition = crawl if specs[name].partitioned else "all"
+        yield name, produce(store, specs[name], recipe.section(name), partition=partition)
+
+
+def test_the_smoke_run_on_two_machines(tmp_path, url):
+    """The first crawl on one, everything reused on the other, which then makes the second crawl against the first's index."""
+    recipe = load_recipe("smoke")
+    one, two = (buckets.machine(tmp_path / name, url, "smoke") for name in ("one", "two"))
+    made = dict(make_all(one, recipe, "wiki-2026-11"))
+    assert not any(outcome.failed or outcome.reused for outcome in made.values())
+    taken = dict(make_all(two, recipe, "wiki-2026-11"))
+    assert all(outcome.reused for outcome in taken.values())
+    assert {name: outcome.manifest for name, outcome in taken.items()} == {name: o.manifest for name, o in made.items()}
+    later = dict(make_all(two, recipe, "wiki-2026-12"))
+    assert not any(outcome.failed for outcome in later.values())
+    read = [(entry.asset, entry.partition) for entry in later["deduped_shards"].manifest.inputs]
+    assert ("deduped_shards", "wiki-2026-11") in read
+    for name, outcome in {**made, **later}.items():
+        for store in (one, two):
+            artefact = store.find(name, outcome.artefact.partition, outcome.artefact.identity)
+            assert hash_files(artefact.files) == outcome.manifest.files, name
+    assert one.crawl_order() == two.crawl_order() == {"wiki-2026-11": 1, "wiki-2026-12": 2}
+
+
+def test_a_command_reads_the_bucket(url, machines, tmp_path, monkeypatch):
+    """``LLM_ASSETS_STORE`` and ``LLM_ASSETS_CACHE`` are all that a command needs."""
+    make(machines[0])
+    monkeypatch.setenv("LLM_ASSETS_STORE", url)
+    monkeypatch.setenv("LLM_ASSETS_CACHE", str(tmp_path / "third"))
+    assert store_root().is_relative_to(tmp_path / "third")
+    assert buckets.machine(tmp_path / "third", url).current("numbers", "first").file("numbers.txt").read_text() == "1 2 3"
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    written += [machines[0].mirror.objects.read(name) for name in machines[0].mirror.objects.below("")]
+    assert not any(buckets.SECRET.encode() in data for data in written)

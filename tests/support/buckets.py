@@ -23,7 +23,7 @@ SECRET = "a-secret-that-nobody-may-write-down"
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
     """The address of a server that speaks S3, in a thread; the environment of this process names it, with credentials."""
-    server = pytest.importorskip("moto.server", reason="moto (extra [dev]) is not installed").ThreadedMotoServer(port=0)
+    server = pytest.importorskip("moto.server", reason="moto (extra [dev]) is not installed").ThreadedMotoServer("127.0.0.1", 0)
     pytest.importorskip("s3fs", reason="s3fs (extra [s3]) is not installed")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server.start()
