@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +23,14 @@ def home_folder() -> Path:
     if not home.is_absolute():
         raise StoreError(f"DAGSTER_HOME is {str(home)!r}; it must be an absolute path")
     return home
+
+
+def has_history() -> bool:
+    """Whether there is an instance to ask: in files of its home, or elsewhere (Postgres) by the settings there."""
+    home = home_folder()
+    settings = home / "dagster.yaml"
+    elsewhere = settings.is_file() and re.search(r"^(storage|run_storage):", settings.read_text("utf-8"), re.M)
+    return bool(elsewhere) or (home / "history").is_dir()
 
 
 def dagster_home() -> Path:

@@ -27,9 +27,10 @@ def all_standings() -> list[Standing]:
 
 
 def _known_crawls() -> list[str]:
-    if not (store_root() / ".dagster").is_dir():
+    from llm_assets.commands.instance import has_history, instance
+
+    if not has_history():
         return []
-    from llm_assets.commands.instance import instance
     from llm_assets.defs.settings import CRAWLS
 
     with instance() as dagster:

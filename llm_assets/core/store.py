@@ -24,10 +24,13 @@ from llm_assets.core.jsonio import fsync_folder, read_json, write_atomic, write_
 from llm_assets.core.lease import Lease
 from llm_assets.core.manifest import GATES_FILE, MANIFEST_FILE, Manifest
 from llm_assets.core.mirror import behind
+from llm_assets.core.oneline import shortened
 from llm_assets.core.report import Gate
 
 UNPARTITIONED = "all"
-PARTITION_KEY = re.compile(r"^[A-Za-z0-9._-]+$")
+INCOMING = "incoming"  # the work folder of a source, whose identity is known when it is there
+# A folder of the store and of the inbox: never hidden, and shorter than file systems allow.
+PARTITION_KEY = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _CRAWL_ORDER = "crawl_order.json"
 
 
@@ -38,10 +41,10 @@ def named(asset: str, partition: str) -> str:
 
 def check_partition_key(key: str) -> str:
     """Return the key, or raise ``StoreError`` saying what a key may be."""
-    if not PARTITION_KEY.match(key) or key in (".", "..", UNPARTITIONED):
+    if not PARTITION_KEY.fullmatch(key) or key == UNPARTITIONED:
         raise StoreError(
-            f"{key!r} can't name a crawl; use letters, digits, '.', '_' and '-' only (e.g. wiki-2026-11), "
-            f"and not {UNPARTITIONED!r}"
+            f"{shortened(repr(key), 60)} can't name a crawl; use 1 to 128 letters, digits, '.', '_' and '-' only "
+            f"(e.g. wiki-2026-11), no '.' at the front, and not {UNPARTITIONED!r}"
         )
     return key
 
@@ -76,7 +79,7 @@ class Store:
         return [artefact for _, artefact in self._rebuilds(asset, partition, identity)]
 
     def next_rebuild(self, asset: str, partition: str, identity: str) -> str:
-        """The identity of the next forced rebuild; earlier ones may have been removed."""
+        """The identity of the next forced rebuild; ``gc`` may have left gaps between the earlier ones."""
         made = self._rebuilds(asset, partition, identity)
         return f"{identity}.{made[-1][0] + 1 if made else 0}"
 
@@ -252,11 +255,15 @@ class Store:
             self.mirror.begin(made.ref)
         work.files.rename(target)
         fsync_folder(target.parent)
-        shutil.rmtree(work.files.parent)
+        self.drop(work)
         if self.mirror is None:
             return made
         self.mirror.upload(made.ref, self._leases[made.asset, made.partition].check)
         return Mirrored(made.asset, made.partition, made.identity, self.mirror)
+
+    def drop(self, work: WorkDir) -> None:
+        """Remove a work folder that nobody goes on with."""
+        shutil.rmtree(work.files.parent)
 
     def judge(self, artefact: Artefact, gates: list[Gate]) -> None:
         """Record gate results beside the manifest."""
@@ -272,11 +279,34 @@ class Store:
             self.mirror.objects.write(f"{artefact.ref}/{GATES_FILE}", path.read_bytes())
 
     def accept(self, artefact: Artefact) -> None:
-        """Swap ``CURRENT``: from here on readers see this artefact."""
-        pointer = artefact.identity.encode() + b"\n"
+        """Swap ``CURRENT``: from here on readers see this artefact.
+
+        Raises ``StoreError``, and leaves the pointer as it was, where ``gc`` took the artefact away meanwhile.
+        """
+        before = self._current(artefact.asset, artefact.partition)
+        self._point(artefact, artefact.identity)
+        if self._is_there(artefact):
+            return
+        self._point(artefact, before)
+        raise StoreError(f"{artefact.ref} was removed from the store while it was judged; start its run again")
+
+    def _point(self, artefact: Artefact, identity: str | None) -> None:
+        pointer = self._pointer(artefact.asset, artefact.partition)
+        name = self._pointer_object(artefact.asset, artefact.partition)
+        if identity is None:
+            if self.mirror is not None:
+                self.mirror.objects.remove([name])
+            pointer.unlink(missing_ok=True)
+            return
+        data = identity.encode() + b"\n"
         if self.mirror is not None:
-            self.mirror.objects.write(self._pointer_object(artefact.asset, artefact.partition), pointer)
-        write_atomic(self._pointer(artefact.asset, artefact.partition), pointer)
+            self.mirror.objects.write(name, data)
+        write_atomic(pointer, data)
+
+    def _is_there(self, artefact: Artefact) -> bool:
+        if self.mirror is not None:
+            return self.mirror.objects.read(f"{artefact.ref}/{MANIFEST_FILE}") is not None
+        return (artefact.files / MANIFEST_FILE).is_file()
 
     # crawl order
 

@@ -1,6 +1,7 @@
-"""Runs that lost their worker end. Dagster's default launcher starts runs on a code server and never asks for them again: when a
-code server goes down with its runs (the kernel's out-of-memory killer takes a container whole), they stay STARTED until the
-maximum runtime, a week. This launcher lets run monitoring ask; what it finds dead fails, and is tried again as ``dagster.yaml`` says.
+"""Runs that lost their worker end. Dagster's default launcher starts runs on a code server and never asks for them again: when
+a code server goes down with its runs (the kernel's out-of-memory killer takes a container whole), they stay STARTED until the
+maximum runtime, a week. This launcher lets run monitoring ask; what it finds dead fails, and is tried again as ``dagster.yaml``
+says.
 """
 
 import json
@@ -42,7 +43,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         """Ask the code server that a run was started on, or look for the process that executes it."""
         if GRPC_INFO_TAG not in run.tags:
             return _of_process(run.tags.get(PROCESS_TAG, ""))
-        client = self._get_grpc_client_for_termination(run.run_id)
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:  # it has ended meanwhile
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         try:

@@ -61,7 +61,9 @@ def test_a_dead_machines_lease_is_taken_over_when_it_has_run_out(lease, clock):
     one.acquire()
     two.acquire()
     assert 1100 <= clock.now < 1120
-    with pytest.raises(StoreBusy, match="away for longer than its lease of 100 s, and it is being made by another run on host-2"):
+    with pytest.raises(
+        StoreBusy, match="away for longer than its lease of 100 s, and it is being made by another run on host-2"
+    ):
         one.check()
     one.release()  # which lets the new holder be
     two.check()

@@ -1,6 +1,5 @@
 """Two machines and a bucket: what one makes the other sees whole or not at all, and nothing is made twice."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -139,7 +138,9 @@ def test_a_killed_upload_leaves_nothing_to_see_and_the_next_run_ends_it(machines
     assert two.current("numbers", "first") is None and two.mirror.refs() == [] and two.partitions("numbers") == []
     sent = []
     upload = buckets.Objects.upload
-    monkeypatch.setattr(buckets.Objects, "upload", lambda self, pairs: (sent.extend(name for _, name in pairs), upload(self, pairs)))
+    monkeypatch.setattr(
+        buckets.Objects, "upload", lambda self, pairs: (sent.extend(name for _, name in pairs), upload(self, pairs))
+    )
     monkeypatch.setattr(toy, "fetch", lambda *_: pytest.fail("fetched again"))
     ended = make(one)
     assert ended.reused and not ended.failed
@@ -169,7 +170,10 @@ def test_another_machine_that_makes_it_is_left_in_peace(machines, monkeypatch):
     identity = "0123456789abcdef"
     with one.work("total", "all", identity):
         assert two.is_held("total", "all", identity) and one.is_held("total", "all", identity)
-        with pytest.raises(StoreBusy, match=r"total is being made by another run on .* \(since \d"), two.work("total", "all", identity):
+        with (
+            pytest.raises(StoreBusy, match=r"total is being made by another run on .* \(since \d"),
+            two.work("total", "all", identity),
+        ):
             pytest.fail("two machines make the same")
     assert not two.is_held("total", "all", identity) and not one.is_held("total", "all", identity)
     with two.work("total", "all", identity):
@@ -189,7 +193,9 @@ def test_crawls_that_two_machines_number_at_once_have_each_one_number(machines):
     crawls = [f"crawl-{number}" for number in range(8)]
     with ThreadPoolExecutor(4) as pool:
         for store in (one, two, one, two):
-            pool.submit(_number, store.root, crawls if store is one else crawls[::-1]).add_done_callback(lambda done: done.result())
+            pool.submit(_number, store.root, crawls if store is one else crawls[::-1]).add_done_callback(
+                lambda done: done.result()
+            )
     assert sorted(one.crawl_order().values()) == list(range(1, 9))
     assert one.crawl_order() == two.crawl_order()
     assert [one.number_crawl(crawl) for crawl in crawls] == [two.crawl_order()[crawl] for crawl in crawls]

@@ -74,7 +74,11 @@ def test_without_credentials_or_a_server(tmp_path):
 
 @pytest.mark.parametrize(
     ("url", "says"),
-    [("s3://key:secret@bucket/x", "give credentials by the environment"), ("s3://", "names no bucket"), ("s3://b?key=s", "s3://bucket")],
+    [
+        ("s3://key:secret@bucket/x", "give credentials by the environment"),
+        ("s3://", "names no bucket"),
+        ("s3://b?key=s", "s3://bucket"),
+    ],
 )
 def test_a_url_that_is_wrong_is_refused_without_repeating_a_secret(url, says):
     with pytest.raises(StoreError, match=says) as error:

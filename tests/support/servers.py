@@ -87,8 +87,8 @@ def postgres() -> Iterator[dict[str, str]]:
                     pytest.skip("Postgres does not run as root, and there is no user 'postgres' to run it as")
         data, port = folder / "data", free_port()
         subprocess.run(
-            [_postgres_program("initdb"), "-D", data, "-U", "keeper", "--pwfile", folder / "password"]
-            + ["-A", "scram-sha-256", "-N", "-E", "UTF8", "--locale", "C"],
+            [_postgres_program("initdb"), "-D", data, "-U", "keeper", "--pwfile", folder / "password", "-A", "scram-sha-256",
+             "-N", "-E", "UTF8", "--locale", "C"],
             check=True, capture_output=True, cwd=folder, **user,
         )  # fmt: skip
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "synchronous_commit": "off"}
