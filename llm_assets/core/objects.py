@@ -6,6 +6,7 @@ from the URL, the recipe or a file of this project.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -139,12 +140,25 @@ class Objects:
                 f"an object of {self.url} went while it was read ({error}): it was removed meanwhile; start the run again"
             ) from error
 
-    def check(self) -> None:
-        """Raise ``StoreError`` where the bucket is away, or this process may not list, write and remove in it."""
+    def check(self) -> float:
+        """By how many seconds this machine's clock is ahead of the server's.
+
+        Raises ``StoreError`` where the bucket is away, this process may not list, write and remove in it, or the server lets
+        two make the same object: crawls would then get one number twice, and two machines make the same artefact.
+        """
         self.names("")
         probe = f".probe-{os.uname().nodename}-{os.getpid()}"
-        self.write(probe, b"")
-        self.remove([probe])
+        try:
+            self.write(probe, b"")
+            if self.create(probe, b""):
+                raise StoreError(
+                    f"the server of {self.url} ignores If-None-Match, so that nothing keeps two machines apart; "
+                    "take one that knows conditional writes (Amazon S3, MinIO, Ceph, Google Cloud Storage do)"
+                )
+            with self._fs("asking") as (fs, path):
+                return time.time() - float(fs.modified(path(probe)).timestamp())
+        finally:
+            self.remove([probe])
 
 
 def _batches(fs: Any) -> dict[str, int]:

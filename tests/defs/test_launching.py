@@ -4,24 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import dagster as dg
 import psutil
-import pytest
 
 from llm_assets.defs import launching
-from tests.support.servers import Site, end, make_home, monitor, wait_for
+from tests.support.servers import Site, at_home, end, make_home, monitor, wait_for
 
 S = dg.DagsterRunStatus
-
-
-@contextmanager
-def at_home(home):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(home))
-        with dg.DagsterInstance.get() as instance:
-            yield instance
 
 
 def status(instance, run_id):
@@ -38,42 +28,32 @@ def materialised(instance, asset):
     return len(instance.fetch_materializations(dg.AssetKey(asset), limit=10).records)
 
 
-def follow(context, site, run_id, *wanted):
-    """Daemons' rounds until a run has a status."""
-
-    def look():
-        monitor(context)
-        return status(context.instance, run_id) in wanted
-
-    wait_for(look, site.log.read_text)
-
-
 def test_runs_that_lose_their_worker_and_runs_that_hang(tmp_path):
     """Case B49: the run of an asset that sends SIGKILL to itself fails, and its retry resumes; the maximum runtime ends a hanging
     run; and a code server that is killed whole, with its runs, leaves none STARTED (Dagster's own launcher does, for a week)."""
     site = Site(tmp_path, make_home(tmp_path / "home"))
     with at_home(site.environment["DAGSTER_HOME"]) as instance:
-        with site.code_server() as server, site.context(instance) as context:
+        with site.code_servers() as (server,), site.context(instance) as context:
             monitor(context)
             killed, lost = site.launch(context, "killed_job"), site.launch(context, "waiting_job")
-            hanging = site.launch(context, "hanging_job", dagster__max_runtime="1", dagster__max_retries="0")
-            follow(context, site, killed, S.FAILURE)
-            follow(context, site, hanging, S.FAILURE, S.CANCELED)
+            hanging = site.launch(context, "hanging_job", tags={"dagster/max_runtime": "1", "dagster/max_retries": "0"})
+            site.follow(context, killed, "FAILURE")
+            site.follow(context, hanging, "FAILURE", "CANCELED")
             said = [event.message for event in instance.all_logs(hanging)]
             assert any("exceeding maximum runtime of 1 seconds" in message for message in said)
             wait_for(lambda: (monitor(context), retry_of(instance, killed))[1])
-            follow(context, site, retry_of(instance, killed), S.SUCCESS)
+            site.follow(context, retry_of(instance, killed), "SUCCESS")
             assert site.starts("killed") == 2 and materialised(instance, "killed") == 1
             assert status(instance, lost) == S.STARTED and site.starts("waiting") == 1, "alive, and found so"
             end(server)
             monitor(context)
             assert status(instance, lost) == S.STARTED, "its code server may come back"
         (site.folder / "go").touch()
-        with site.code_server(), site.context(instance) as context:
+        with site.code_servers(), site.context(instance) as context:
             monitor(context)
             assert status(instance, lost) == S.FAILURE
             wait_for(lambda: (monitor(context), retry_of(instance, lost))[1])
-            follow(context, site, retry_of(instance, lost), S.SUCCESS)
+            site.follow(context, retry_of(instance, lost), "SUCCESS")
         assert site.starts("waiting") == 2 and materialised(instance, "waiting") == 1
 
 
@@ -81,7 +61,7 @@ def test_a_daemon_that_is_killed_in_mid_run_and_started_again(tmp_path):
     """One run under way, one in the queue: each ends once, nothing is doubled."""
     home = make_home(tmp_path / "home", concurrency={"runs": {"max_concurrent_runs": 1}})
     site = Site(tmp_path, home)
-    with site.code_server(), at_home(home) as instance, site.context(instance) as context:
+    with site.code_servers(), at_home(home) as instance, site.context(instance) as context:
         with site.daemon() as daemon:
             first, second = (site.launch(context, "waiting_job") for _ in range(2))
             wait_for(lambda: site.starts("waiting"), site.log.read_text)

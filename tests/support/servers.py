@@ -72,6 +72,17 @@ def _postgres_program(name: str) -> str:
 
 
 @contextlib.contextmanager
+def at_home(home: str | Path) -> Iterator[Any]:
+    """The Dagster instance of a home."""
+    import dagster as dg
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+
+
+@contextlib.contextmanager
 def postgres() -> Iterator[dict[str, str]]:
     """A new Postgres server with a password; the environment that ``deploy/dagster.yaml`` asks for."""
     pytest.importorskip("dagster_postgres", reason="dagster-postgres (extra [postgres]) is not installed")
@@ -119,25 +130,31 @@ def make_home(folder: Path, source: str = "dagster.yaml", **changes: Any) -> Pat
 
 
 class Site:
-    """A code server in a process of its own on a fixed port, and what a test does as webserver and daemon would."""
+    """Code servers in processes of their own on fixed ports, and what a test does as webserver and daemon would."""
 
-    def __init__(self, folder: Path, home: Path, module: str = "tests.support.hostile") -> None:
-        self.folder, self.port, self.module = folder, free_port(), module
-        self.environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "DAGSTER_HOME": str(home), "HOSTILE": str(folder),
-        }  # fmt: skip
+    def __init__(self, folder: Path, home: Path, modules: dict[str, str] | None = None, **environment: str) -> None:
+        self.folder, self.modules = folder, modules or {"hostile": "tests.support.hostile"}
+        self.ports = {location: free_port() for location in self.modules}
+        shared = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "DAGSTER_HOME": str(home), "HOSTILE": str(folder)}
+        self.environment = {**os.environ, **shared, **environment}
         self.log = folder / "log"
         self.workspace = folder / "workspace.yaml"
-        server = {"host": "127.0.0.1", "port": self.port, "location_name": "hostile"}
-        self.workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+        servers = [{"host": "127.0.0.1", "port": port, "location_name": location} for location, port in self.ports.items()]
+        self.workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server} for server in servers]}))
 
     @contextlib.contextmanager
-    def code_server(self) -> Iterator[subprocess.Popen[bytes]]:
-        """``dagster api grpc``, as a container of the deployment runs it."""
-        command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", self.module, "-h", "127.0.0.1", "-p", str(self.port)]
-        with process(command, self.log, env=self.environment, cwd=ROOT) as server:
-            wait_for(lambda: listens(self.port), self.log.read_text)
-            yield server
+    def code_servers(self) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """``dagster api grpc`` for each location, as the containers of a deployment run it."""
+        program = [sys.executable, "-m", "dagster", "api", "grpc", "-h", "127.0.0.1"]
+        with contextlib.ExitStack() as stack:
+            started = [
+                stack.enter_context(
+                    process([*program, "-m", module, "-p", str(self.ports[name])], self.log, env=self.environment, cwd=ROOT)
+                )
+                for name, module in self.modules.items()
+            ]
+            wait_for(lambda: all(map(listens, self.ports.values())), self.log.read_text)
+            yield started
 
     def daemon(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """``dagster-daemon run``."""
@@ -153,19 +170,25 @@ class Site:
         with WorkspaceProcessContext(instance, WorkspaceFileTarget([str(self.workspace)])) as context:
             yield context
 
-    def launch(self, context: Any, job: str, **tags: str) -> str:
+    def launch(self, context: Any, job: str, location: str = "hostile", tags: dict[str, str] | None = None) -> str:
         """Submit a run of a job as the UI does; its id."""
         from dagster._cli.job import _create_run
 
         request = context.create_request_context()
-        location = request.get_code_location("hostile")
-        repository = next(iter(location.get_repositories().values()))
-        run = _create_run(
-            context.instance, location, repository, repository.get_full_job(job), {}, {k.replace("__", "/"): v for k, v in tags.items()},
-            None, None,
-        )  # fmt: skip
+        found = request.get_code_location(location)
+        repository = next(iter(found.get_repositories().values()))
+        run = _create_run(context.instance, found, repository, repository.get_full_job(job), {}, tags, None, None)
         context.instance.submit_run(run.run_id, request)
         return str(run.run_id)
+
+    def follow(self, context: Any, run_id: str, *wanted: str) -> None:
+        """Rounds of the daemons until a run has one of these statuses."""
+
+        def look() -> bool:
+            monitor(context)
+            return context.instance.get_run_by_id(run_id).status.value in wanted
+
+        wait_for(look, self.log.read_text)
 
     def starts(self, asset: str) -> int:
         """How often an asset was started."""
