@@ -1,4 +1,5 @@
-"""A deployment as ``deploy/dagster.yaml`` describes it, on real processes: Postgres, two code servers, our assets and another project's."""
+"""A deployment as ``deploy/dagster.yaml`` describes it, on real processes: history in Postgres, artefacts and logs in buckets, and two
+code servers, our assets' and another project's."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,8 @@ import yaml
 from llm_assets.commands.gc import run_gc
 from llm_assets.commands.status import all_standings
 from llm_assets.core.gc import Policy
-from llm_assets.core.store import Store
-from tests.support import servers
+from llm_assets.core.objects import Objects
+from tests.support import buckets, servers
 
 ROOT = Path(__file__).parents[1]
 OURS, THEIRS = "llm_assets", "their_project"
@@ -22,16 +23,26 @@ class Deployment:
 
     def __init__(self, folder, stack):
         self.folder = folder
+        pytest.importorskip("dagster_aws", reason="dagster-aws is not installed")
         secrets = stack.enter_context(servers.postgres())
+        stack.enter_context(buckets.s3_server())
+        url = buckets.make_bucket("artefacts")
+        buckets.make_bucket("logs")
+        self.logs = Objects("s3://logs")
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in secrets.items():
             patch.setenv(name, value)
         self.home = folder / "home"
         self.home.mkdir()
         (self.home / "dagster.yaml").write_bytes((ROOT / "deploy" / "dagster.yaml").read_bytes())
-        self.store = Store(folder / "store", "smoke")
+        self.store = buckets.machine(folder / "here", url, "smoke")
         modules = {OURS: "llm_assets.definitions", THEIRS: "tests.support.hostile"}
-        own = {"LLM_ASSETS_STORE": str(self.store.root), "LLM_ASSETS_RECIPE": "smoke"}
+        own = {
+            "LLM_ASSETS_STORE": url,
+            "LLM_ASSETS_CACHE": str(folder / "there"),
+            "LLM_ASSETS_RECIPE": "smoke",
+            "LLM_ASSETS_LOG_BUCKET": "logs",
+        }
         for name, value in own.items():
             patch.setenv(name, value)
         self.site = servers.Site(folder, self.home, modules)
@@ -72,6 +83,7 @@ def test_history_partitions_checks_and_sensors_are_in_postgres(deployment):
     instance.start_sensor(sensor)
     assert [state.instigator_name for state in instance.all_instigator_state()] == ["inbox"]
     assert not list(deployment.home.rglob("*.db")), "nothing is kept in files beside"
+    assert any(done in name for name in deployment.logs.below("") for done in [deployment.made.run_id])
 
 
 def test_another_project_in_the_workspace_sees_what_ours_made(deployment):
@@ -93,9 +105,12 @@ def test_no_secret_is_written_down(deployment):
     """Secrets come by the environment only: no file of the home, the store or the logs holds one, nor does an event."""
     files = [path for path in deployment.folder.rglob("*") if path.is_file()]
     assert len(files) > 5
-    assert not [path for path in files if servers.PASSWORD.encode() in path.read_bytes()]
+    there = [store.read(name) for store in (deployment.store.mirror.objects, deployment.logs) for name in store.below("")]
+    assert len(there) > 10
+    for secret in (servers.PASSWORD, buckets.SECRET):
+        assert not [data for data in (*there, *(path.read_bytes() for path in files)) if secret.encode() in data]
     told = [str(event) for run in deployment.instance.get_runs() for event in deployment.instance.all_logs(run.run_id)]
-    assert told and not any(servers.PASSWORD in event for event in told)
+    assert told and not any(secret in event for event in told for secret in (servers.PASSWORD, buckets.SECRET))
 
 
 @pytest.mark.parametrize("path", ["dagster.yaml", "deploy/dagster.yaml"])
@@ -111,9 +126,10 @@ def test_a_shipped_instance_tells_nobody_and_watches_its_runs(path):
     assert settings["concurrency"]["pools"] == {"granularity": "op", "default_limit": 1}
 
 
-def test_production_differs_from_the_checkout_in_its_storage_alone_and_takes_it_from_the_environment():
+def test_production_differs_from_the_checkout_in_where_things_are_kept_and_takes_that_from_the_environment():
     ours, deployed = (yaml.safe_load((ROOT / path).read_text("utf-8")) for path in ("dagster.yaml", "deploy/dagster.yaml"))
-    storage = deployed.pop("storage")
+    storage, logs = deployed.pop("storage"), deployed.pop("compute_logs")
+    assert logs["config"]["bucket"] == {"env": "LLM_ASSETS_LOG_BUCKET"}
     assert deployed == ours
     asked = storage["postgres"]["postgres_db"]
     assert asked.pop("scheme") == "postgresql+psycopg2"

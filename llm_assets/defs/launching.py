@@ -2,6 +2,9 @@
 a code server goes down with its runs (the kernel's out-of-memory killer takes a container whole), they stay STARTED until the
 maximum runtime, a week. This launcher lets run monitoring ask; what it finds dead fails, and is tried again as ``dagster.yaml``
 says.
+
+A code server that knows nothing of a run is no proof: ``dagster code-server start`` forgets, at a reload of the code, the runs
+that go on under the old one. So a run must have been silent for a while, too. ``dagster api grpc`` forgets nothing.
 """
 
 import json
@@ -18,7 +21,7 @@ from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionRes
 from dagster._serdes import deserialize_value
 
 PROCESS_TAG = "llm_assets/process"
-UNREACHABLE_SECONDS = 120.0  # a code server may restart, or be too busy to answer, for as long
+SILENT_SECONDS = 120.0  # a code server may restart or be too busy to answer, and a run between two messages, for as long
 
 
 def process_tag() -> dict[str, str]:
@@ -51,15 +54,23 @@ class WatchedRunLauncher(DefaultRunLauncher):
         except DagsterUserCodeUnreachableError:
             return self._unreachable(run.run_id)
         self._unreachable_since.pop(run.run_id, None)
-        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
+        known = deserialize_value(answer, CanCancelExecutionResult).can_cancel
+        if known or (silent := self._silent_seconds(run.run_id)) < SILENT_SECONDS:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "its code server was started anew and knows nothing of this run")
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED,
+            f"its code server knows nothing of it (it was started anew?), and it said nothing for {silent:.0f} s",
+        )
+
+    def _silent_seconds(self, run_id: str) -> float:
+        last = self._instance.event_log_storage.get_logs_for_run(run_id, limit=1, ascending=False)
+        return time.time() - last[0].timestamp if last else SILENT_SECONDS
 
     def _unreachable(self, run_id: str) -> CheckRunHealthResult:
         now = time.monotonic()
-        if now - self._unreachable_since.setdefault(run_id, now) < UNREACHABLE_SECONDS:
+        if now - self._unreachable_since.setdefault(run_id, now) < SILENT_SECONDS:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"its code server has not answered for {UNREACHABLE_SECONDS:.0f} s")
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"its code server has not answered for {SILENT_SECONDS:.0f} s")
 
 
 def _of_process(tag: str) -> CheckRunHealthResult:

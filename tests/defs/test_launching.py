@@ -28,7 +28,7 @@ def materialised(instance, asset):
     return len(instance.fetch_materializations(dg.AssetKey(asset), limit=10).records)
 
 
-def test_runs_that_lose_their_worker_and_runs_that_hang(tmp_path):
+def test_runs_that_lose_their_worker_and_runs_that_hang(tmp_path, monkeypatch):
     """Case B49: the run of an asset that sends SIGKILL to itself fails, and its retry resumes; the maximum runtime ends a hanging
     run; and a code server that is killed whole, with its runs, leaves none STARTED (Dagster's own launcher does, for a week)."""
     site = Site(tmp_path, make_home(tmp_path / "home"))
@@ -50,6 +50,9 @@ def test_runs_that_lose_their_worker_and_runs_that_hang(tmp_path):
             assert status(instance, lost) == S.STARTED, "its code server may come back"
         (site.folder / "go").touch()
         with site.code_servers(), site.context(instance) as context:
+            monitor(context)
+            assert status(instance, lost) == S.STARTED, "it may only be forgotten, and go on"
+            monkeypatch.setattr(launching, "SILENT_SECONDS", 0.0)
             monitor(context)
             assert status(instance, lost) == S.FAILURE
             wait_for(lambda: (monitor(context), retry_of(instance, lost))[1])
