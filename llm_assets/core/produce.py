@@ -20,6 +20,7 @@ from llm_assets.core.job import Job, run_job
 from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
+from llm_assets.core.mirror import mirror_folder
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.readers import reading
 from llm_assets.core.recipe.base import Section
@@ -74,16 +75,16 @@ def produce(
     with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
         if existing is not None and not force:
-            return _judged(store, spec, existing, inputs, config, Report.load(existing.files), reused=True)
+            return _judged(store, spec, existing, inputs, config, Report.load(existing.about), reused=True)
         place = store.work_folder(spec.name, partition)
         with (
             last_run.noted(place, store.recipe, identity, run_id),
             store.work(spec.name, partition, identity or INCOMING) as work,
         ):
-            found = None if spec.source else store.find(spec.name, partition, identity)
+            found = store.finished(spec.name, partition, "" if spec.source else identity)
             if found is not None:  # another run finished it while we waited for nothing: look again under the lock
                 store.drop(work)
-                return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
+                return _judged(store, spec, found, inputs, config, Report.load(found.about), reused=True)
             started, clock = datetime.now(UTC), time.perf_counter()
             job = Job.of(spec, inputs, work, config, store.root)
             # An asset with a ledger has at least its funnel to draw.
@@ -208,8 +209,13 @@ def _manifest(
 
 
 def store_root() -> Path:
-    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package)."""
+    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package).
+
+    Of a URL (``s3://bucket/prefix``): the folder of this machine that mirrors it.
+    """
     chosen = os.environ.get("LLM_ASSETS_STORE")
+    if chosen and "://" in chosen:
+        return mirror_folder(chosen)
     if chosen:
         return Path(chosen).expanduser().resolve()
     return project_root() / "data" / "store"
