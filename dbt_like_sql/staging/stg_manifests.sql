@@ -11,6 +11,8 @@ select
     coalesce(list_sum([file.bytes for file in map_values(files)]), 0)::bigint as n_bytes,
     counts['documents_in'] as documents_in,
     counts['kept'] as documents_kept,
+    (metrics ->> '$.tokens')::double::bigint as tokens_trained,
+    len(list_filter(map_keys(files), lambda name: name like '%.safetensors')) > 0 as has_weights,
     started_at::timestamp with time zone as started_at,
     seconds,
     device,

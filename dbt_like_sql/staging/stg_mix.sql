@@ -11,5 +11,6 @@ select
     epochs * length as tokens_read,
     ref,
     shard,
-    start as first_token
+    start as first_token,
+    _identity as mix_identity
 from {{ source('training_mix', 'documents.parquet') }}

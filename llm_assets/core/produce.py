@@ -67,6 +67,7 @@ def produce(
     progress = progress or Silent()
     if spec.partitioned:
         check_partition_key(partition)
+    force = force or spec.live
     inputs = find_inputs(store, spec, partition, config)
     entries = input_entries(spec, inputs, config)
     if spec.source:
