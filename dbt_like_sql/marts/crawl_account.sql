@@ -1,7 +1,7 @@
 -- How each crawl came about: from where, by which agent, when, with which opt-outs honoured.
 with
 made as (
-    select crawl, config::json as config
+    select crawl, config::json as config, credit
     from {{ ref('stg_manifests') }}
     where asset = 'raw_crawl'
 ),
@@ -45,6 +45,7 @@ select
         else 'own files'
     end as origin,
     made.config ->> '$.user_agent' as user_agent,
+    made.credit,
     fetched.first_fetched_at,
     fetched.last_fetched_at,
     coalesce(fetched.pages, 0) as pages,

@@ -11,6 +11,5 @@ select
     epochs * length as tokens_read,
     ref,
     shard,
-    start as first_token,
-    _identity as mix_identity
+    start as first_token
 from {{ source('training_mix', 'documents.parquet') }}

@@ -29,6 +29,9 @@ def find_inputs(store: Store, spec: AssetSpec, partition: str, config: Section) 
     """The current artefacts that a run of this asset would read, in crawl order."""
     found: dict[str, list[Artefact]] = {}
     for rule in spec.inputs:
+        if rule.which == "used":
+            found.setdefault(rule.asset, []).extend(store.used(rule.asset, rule.holders))
+            continue
         partitions = _partitions(store, rule.asset, rule.which, partition, config)
         artefacts = [store.current(rule.asset, name) for name in partitions]
         present = [artefact for artefact in artefacts if artefact is not None]

@@ -24,6 +24,7 @@ RUNNER_VERSION = "2"  # raise it when the same model over the same files may giv
 # source('*', 'manifest.json'): the file of every asset that sources.yml lists it for; of those with, and without, crawls
 EVERY, CRAWLED, WHOLE = "*", "*[crawl]", "*[all]"
 GROUPS = (EVERY, CRAWLED, WHOLE)
+USED = "[used]"  # source('training_mix[used]', …): besides the current artefact those that current models were made of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -90,6 +91,7 @@ class Project:
         files = [load_schema(path) for path in sorted(folder.rglob("*.yml"))]
         self.sources: list[SourceEntry] = [source for file in files for source in file.sources]
         self.partitioned: frozenset[str] = frozenset(asset for file in files for asset in file.partitioned)
+        self.holders: tuple[str, ...] = tuple(asset for file in files for asset in file.holders)
         found = _models(folder, files)
         for model in found.values():
             self._check(model, found)
@@ -101,12 +103,14 @@ class Project:
 
     def source(self, asset: str, files: str) -> SourceEntry:
         """What ``sources.yml`` says of these files."""
+        asset = asset.removesuffix(USED)
         if asset in GROUPS:
             return next(source for source in self.sources if source.files == files)
         return self._by_file[asset, files]
 
     def assets(self, asset: str, files: str) -> list[str]:
         """The assets that ``source(asset, files)`` means."""
+        asset = asset.removesuffix(USED)
         if asset not in GROUPS:
             return [asset]
         listed = self.source(asset, files).assets
@@ -119,6 +123,11 @@ class Project:
             for name in self.assets(asset, files):
                 found[name] = found.get(name, False) or files == "manifest.json" or "_identity" in model.sql
         return found
+
+    def used_assets(self, model: Model) -> frozenset[str]:
+        """The assets without crawls of which a model reads more than the current artefact."""
+        told = [(asset, files) for asset, files in model.sources if asset.endswith(USED)]
+        return frozenset(name for asset, files in told for name in self.assets(asset, files)) - self.partitioned
 
     def version(self, model: Model) -> str:
         """12 hex digits over the runner, the SQL, the tests and the declared columns of what is read; not descriptions."""
@@ -166,6 +175,10 @@ class Project:
                 self._check_relationship(f"{model.name}: test {name}", test, known)
         if model.entry.incremental:
             self._check_incremental(model, known)
+        plain = {name for asset, files in model.sources if not asset.endswith(USED) for name in self.assets(asset, files)}
+        both = sorted(self.used_assets(model) & plain)
+        if both:
+            raise SqlError(f"{model.where}: it reads {both[0]} with {USED} and without; make two models of it")
 
     def _check_incremental(self, model: Model, known: dict[str, Model]) -> None:
         """Rows of a crawl can only be made by themselves if all that is read is of one crawl."""
@@ -178,6 +191,7 @@ class Project:
             )
 
     def _check_source(self, place: str, asset: str, files: str) -> None:
+        asset = asset.removesuffix(USED)
         if asset in GROUPS:
             declared = [source.files for source in self.sources]
             if declared.count(files) != 1:

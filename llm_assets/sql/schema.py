@@ -168,6 +168,7 @@ class SchemaFile(_Entry):
     models: list[ModelEntry] = []
     sources: list[SourceEntry] = []
     partitioned: list[str] = []  # assets with one artefact a crawl
+    holders: list[str] = []  # assets whose history source('x[used]', …) goes back through
 
 
 def load_schema(path: Path) -> SchemaFile:

@@ -6,8 +6,6 @@ from pydantic import Field
 
 from llm_assets.core.recipe.base import Section, execution
 
-NOT_STATED = "not stated"
-
 
 class DagsterEventsConfig(Section):
     """Whose history of runs is copied into the warehouse."""
@@ -43,7 +41,7 @@ class TrainingContentSummaryConfig(Section):
     synthetic_data: str = Field("", description="Text made by other models, and which; empty: none but what the stages tell")
     other_sources: str = Field("", description="Sources of any other kind; empty: none")
     code_of_practice: Literal["not stated", "signed", "not signed"] = Field(
-        NOT_STATED, description="Whether the provider signed the code of practice for general-purpose AI"
+        "not stated", description="Whether the provider signed the code of practice for general-purpose AI"
     )
     illegal_content: str = Field("", description="Measures against illegal content besides the filters of the recipe")
     continuous: bool = Field(False, description="Whether the model goes on learning from new data after this")

@@ -21,7 +21,7 @@ SUMMARY = AssetSpec(
     gates="llm_assets.stages.audit.summary:gates",
     gate_names=("every_model_is_described", "provider_is_stated"),
     inputs=tuple(
-        Input(name) for name in ("model_genealogy", "model_contribution", "crawl_account", "dropped_by_rule", "stg_manifests")
+        Input(name) for name in ("model_genealogy", "model_contribution", "crawl_account", "dropped_by_rule", "stg_trainings")
     ),
     code=("llm_assets.stages.audit.summary_page", "llm_assets.stages.audit.summary_facts"),
 )

@@ -24,7 +24,7 @@ from llm_assets.core.recipe.audit import DagsterEventsConfig
 from llm_assets.core.report import Gate, Report
 
 RUNS_FILE, EVENTS_FILE, CHECKS_FILE = "runs.parquet", "events.parquet", "checks.parquet"
-_TIME = pl.Datetime("us", "UTC")
+_TIME: Any = pl.Datetime("us", "UTC")
 RUNS = pl.Schema(
     {"run_id": pl.String, "job": pl.String, "status": pl.String, "crawl": pl.String, "started_at": _TIME, "ended_at": _TIME}
 )
