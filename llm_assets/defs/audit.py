@@ -7,7 +7,6 @@ from llm_assets.defs.skin import Skin
 from llm_assets.stages import all_specs
 from llm_assets.stages.audit.project import description
 
-
 BESIDES = (
     Skin(
         "dagster_events",

@@ -125,8 +125,8 @@ def _by_crawl(
         mine = connection.execute(f"SELECT count(*) FROM {name} WHERE crawl = {literal(crawl)}").fetchall()[0][0]
         if made != mine:
             raise SqlError(
-                f"{model.where}: it is incremental by crawl, but its rows over what is of {crawl} say otherwise: {made:,} rows, "
-                f"{mine:,} of that crawl; its first column must be the crawl whose artefacts a row is made of"
+                f"{model.where}: it is incremental by crawl, but its rows over what is of {crawl} say otherwise: {made:,} "
+                f"rows, {mine:,} of that crawl; its first column must be the crawl whose artefacts a row is made of"
             )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from llm_assets.core.artefact import Artefact
 from llm_assets.core.jsonio import digest, read_json, write_json
 from llm_assets.core.manifest import ACCOUNT_FOLDER, MANIFEST_FILE
 from llm_assets.sql.build import Sources
@@ -21,10 +22,11 @@ MARKS_FILE = f"{ACCOUNT_FOLDER}/crawls.json"
 
 @dataclass(frozen=True)
 class Earlier:
-    """A table made before, and the crawls whose rows in it are what would be made now."""
+    """A table made before, with its artefact, and the crawls whose rows in it are what would be made now."""
 
     table: Path | None = None
     crawls: frozenset[str] = frozenset()
+    artefact: tuple[Artefact, ...] = ()
 
 
 def marks(project: Project, model: Model, sources: Sources, refs: Mapping[str, Path]) -> dict[str, str]:
@@ -62,5 +64,5 @@ def earlier(store: Path | None, model: Model, table: str, found: Mapping[str, st
         known = read_json(path)
         equal = frozenset(crawl for crawl, mark in found.items() if known.get(crawl) == mark)
         if len(equal) > len(best.crawls) and (files / MANIFEST_FILE).is_file() and (files / table).is_file():
-            best = Earlier(files / table, equal)
+            best = Earlier(files / table, equal, (Artefact(model.name, files.parent.name, files.name, files),))
     return best

@@ -182,12 +182,13 @@ class Project:
 
     def _check_incremental(self, model: Model, known: dict[str, Model]) -> None:
         """Rows of a crawl can only be made by themselves if all that is read is of one crawl."""
-        whole = [name for asset, files in model.sources for name in self.assets(asset, files) if name not in self.partitioned]
+        read = [name for asset, files in model.sources for name in self.assets(asset, files)]
+        whole = [name for name in read if name not in self.partitioned]
         whole += [name for name in model.reads if not known[name].entry.incremental]
         if whole:
             raise SqlError(
-                f"{model.where}: it is incremental by crawl but reads {', '.join(whole)}, which has no crawls; read assets with "
-                "one artefact a crawl and models that are incremental themselves"
+                f"{model.where}: it is incremental by crawl but reads {', '.join(whole)}, which has no crawls; read assets "
+                "with one artefact a crawl and models that are incremental themselves"
             )
 
     def _check_source(self, place: str, asset: str, files: str) -> None:
@@ -196,7 +197,8 @@ class Project:
             declared = [source.files for source in self.sources]
             if declared.count(files) != 1:
                 raise SqlError(
-                    f"{place}: source({asset!r}, …) needs files that sources.yml lists once, not {files!r}; {near(files, declared)}"
+                    f"{place}: source({asset!r}, …) needs files that sources.yml lists once, not {files!r}; "
+                    f"{near(files, declared)}"
                 )
             return
         assets = {name for source in self.sources for name in source.assets}

@@ -1,7 +1,7 @@
 """Audit: an asset for each SQL model of ``dbt_like_sql/``, the history of runs that some read, and the summary made of them.
 
-``explain`` tells what became of a page. A new ``.sql`` file with its entry in ``schema.yml`` is a new asset; nothing here needs a change. Reading the project takes some
-milliseconds; DuckDB and sqlglot are imported when a model runs.
+``explain`` tells what became of a page. A new ``.sql`` file with its entry in ``schema.yml`` is a new asset; nothing here needs
+a change. Reading the project takes some milliseconds; DuckDB and sqlglot are imported when a model runs.
 """
 
 from llm_assets.core.spec import AssetSpec, Input

@@ -1,7 +1,7 @@
 """``dagster_events``: what Dagster remembers of its runs, as tables: runs, what they made and where they failed, checks.
 
-A copy of the instance's SQLite files at the time of the run, so that SQL models stay functions of artefacts. Only runs that have
-ended are in it. Messages and metadata are left out: they may quote documents, and a removal must not have to look here.
+A copy of the instance's SQLite files at the time of the run, so that SQL models stay functions of artefacts. Only runs that
+have ended are in it. Messages and metadata are left out: they may quote documents, and a removal must not have to look here.
 Without an instance the tables are empty; another storage than SQLite is said by the gate.
 """
 
@@ -133,7 +133,8 @@ def _name(key: str) -> str:
 
 def _materialised(index: Path) -> Iterator[Any]:
     marks = ", ".join("?" * len(_KEPT))
-    query = f"SELECT timestamp, run_id, dagster_event_type, asset_key, partition FROM event_logs WHERE dagster_event_type IN ({marks})"
+    columns = "timestamp, run_id, dagster_event_type, asset_key, partition"
+    query = f"SELECT {columns} FROM event_logs WHERE dagster_event_type IN ({marks})"
     for at, run, kind, asset, crawl in _rows(index, query, _KEPT):
         yield _stamp(at), run, kind, _name(asset), crawl or _UNPARTITIONED, None
 

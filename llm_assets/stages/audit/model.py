@@ -4,6 +4,7 @@ The section of the recipe that bears a model's name, if there is one, holds the 
 """
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.progress import Progress
+from llm_assets.core.readers import reading
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.report import COLUMNS, Gate, Report
 from llm_assets.sql.build import BuildResult, build, test_table
@@ -39,7 +41,8 @@ def run(inputs: Inputs, out: WorkDir, config: Section, progress: Progress) -> Re
         now = marks(found, model, inputs.artefacts, refs)
         before = earlier(inputs.store, model, table_file(model.name), now)
         write_marks(out.files, now)
-    result = build(found, model, inputs.artefacts, refs, target, config.model_dump(), before.table, before.crawls)
+    with reading(inputs.store, before.artefact) if inputs.store is not None else nullcontext():
+        result = build(found, model, inputs.artefacts, refs, target, config.model_dump(), before.table, before.crawls)
     progress.update(result.rows, result.rows, "rows")
     report = _report(found, model, result, out.files)
     if model.entry.incremental:

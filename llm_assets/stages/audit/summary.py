@@ -1,9 +1,9 @@
 """``training_content_summary``: the public summary of what a general-purpose model was trained on.
 
-Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of the Commission's template of July
-2025 (C(2025) 8311): general information, lists of sources by kind, aspects of processing. Sizes, sources, languages, domains and
-opt-outs come from the marts; what only the provider knows comes from the recipe, and where that is silent the page says
-"not stated". Whether a model falls under the Act, and whether the summary is enough, is for the provider to judge.
+Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of the Commission's template of
+July 2025 (C(2025) 8311): general information, lists of sources by kind, aspects of processing. Sizes, sources, languages,
+domains and opt-outs come from the marts; what only the provider knows comes from the recipe, and where that is silent the page
+says "not stated". Whether a model falls under the Act, and whether the summary is enough, is for the provider to judge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -212,7 +212,7 @@ def _domains(found: Facts, config: TrainingContentSummaryConfig) -> list[Block]:
     rest = len(found.domains) - len(shown)
     return [
         Text(
-            f"Domains of all sources: {found.domains_in_all:,} in all; listed are the largest {rule} by size of the text that was read"
+            f"Domains of all sources: {found.domains_in_all:,}; listed are the largest {rule} by size of the text that was read"
             + (f", of which {rest:,} are left out here for length." if rest else ".")
         ),
         Table(
@@ -262,9 +262,7 @@ def _processing(found: Facts, config: TrainingContentSummaryConfig) -> list[Bloc
             ],
             frozenset({"left out"}),
         ),
-        Text(
-            "Whoever asks for a removal is answered by a tombstone: the documents are taken out, and models are named as affected."
-        ),
+        Text("Removals that are asked for become tombstones: the documents are taken out, and models are named as affected."),
         Heading(3, "3.2 Illegal content and personal data"),
         Pairs(
             [

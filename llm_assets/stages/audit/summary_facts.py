@@ -1,6 +1,6 @@
 """What the marts know of the training content of one model: sizes, languages, licences, domains, crawls, opt-outs.
 
-Figures are sums of ``model_contribution``, ``crawl_account``, ``dropped_by_rule`` and ``stg_trainings``; nothing is estimated here.
+Figures are sums of ``model_contribution``, ``crawl_account``, ``dropped_by_rule`` and ``stg_trainings``.
 """
 
 import math
@@ -26,8 +26,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Facts:
-    """One model's content. ``tokens``: what all its trainings read, repeats and passes counted; ``distinct_tokens``: of the mix,
-    each document once a pass; the lists are rows for tables."""
+    """One model's content. ``tokens``: what all its trainings read, repeats and passes counted, as far as they count tokens;
+    ``tokens_a_pass``: of the mix, in one pass; the lists are rows for tables."""
 
     model: str
     identity: str

@@ -15,7 +15,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fdfdfc;--line:#c9c9c4;--soft:#f0f0ec;--dim:#55554f}
 @media (prefers-color-scheme:dark){:root{--ink:#e8e6e1;--paper:#171817;--line:#454743;--soft:#232522;--dim:#b3b1ab}}
-body{margin:2rem auto;max-width:60rem;padding:0 1rem;color:var(--ink);background:var(--paper);font:16px/1.55 system-ui,sans-serif}
+body{margin:2rem auto;max-width:60rem;padding:0 1rem;color:var(--ink);background:var(--paper)}
+body{font:16px/1.55 system-ui,sans-serif}
 h1,h2,h3{line-height:1.25}h2{margin-top:2.2rem;border-bottom:1px solid var(--line);padding-bottom:.3rem}h3{margin-top:1.6rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
@@ -23,7 +24,7 @@ td.n,th.n{text-align:right}dl{display:grid;grid-template-columns:minmax(10rem,16
 dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}p{max-width:46rem}
 @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}
 """
-# what may begin emphasis, code, a link, a tag, an entity, a cell or an address that is linked unasked; "_" within a word is none
+# what may begin emphasis, code, a link, a tag, an entity, a cell or an address that is linked unasked ("_" in a word does not)
 _SIGNS = re.compile(r"[\\`*\[\]<>|~&#@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _AT_START = re.compile(r"^([-+=]|\d+(?=[.)]))")  # lists and underlines
 

@@ -83,7 +83,7 @@ def test_a_history_that_is_kept_elsewhere_is_said(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("storage:\n  postgres:\n    postgres_url: x\n")
-    report, gate, tables = read(home, tmp_path / "work")
+    _, gate, tables = read(home, tmp_path / "work")
     assert not gate.passed and not gate.blocking and "keeps its history in postgres" in gate.message
     assert tables["runs"].height == 0
 
