@@ -68,6 +68,11 @@ def plain(text: str) -> str:
     return _SIGNS.sub(lambda found: f"\\{found[0]}", one_line(text))
 
 
+def _first(text: str) -> str:
+    """The same at the start of a line, where a dash or a number could begin a list."""
+    return _AT_START.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", plain(text))
+
+
 def markdown(blocks: Sequence[Block]) -> str:
     """The document as GitHub's Markdown."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
@@ -77,9 +82,9 @@ def _markdown(block: Block) -> str:
     if isinstance(block, Heading):
         return f"{'#' * block.level} {plain(block.text)}"
     if isinstance(block, Text):
-        return _AT_START.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", plain(block.text))
+        return _first(block.text)
     if isinstance(block, Pairs):
-        return "\n".join(f"- {plain(name)}: {plain(value)}" for name, value in block.rows)
+        return "\n".join(f"- {_first(name)}: {plain(value)}" for name, value in block.rows)
     head = [f"| {' | '.join(map(plain, block.columns))} |"]
     head.append(f"|{'|'.join(' ---: ' if column in block.numbers else ' --- ' for column in block.columns)}|")
     return "\n".join(head + [f"| {' | '.join(map(plain, row))} |" for row in block.rows])
