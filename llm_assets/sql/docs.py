@@ -67,7 +67,7 @@ class Described:
     def graph(self) -> dict[str, Any]:
         """Nodes with their columns, and edges of both kinds, for the script."""
         models = self.project.models
-        nodes = [
+        nodes: list[dict[str, Any]] = [
             {
                 "name": name,
                 "kind": model.kind,
@@ -81,9 +81,9 @@ class Described:
         columns: dict[str, list[str]] = {asset: [] for asset in assets}
         for asset, column in sorted(origin for origin in self.feeds if origin[0] in columns):
             columns[asset].append(column)
-        nodes = [{"name": a, "kind": "asset", "reads": [], "columns": columns[a], "failing": 0} for a in assets] + nodes
+        sources = [{"name": a, "kind": "asset", "reads": [], "columns": columns[a], "failing": 0} for a in assets]
         edges = [[*origin, *target] for origin, targets in self.feeds.items() for target in targets]
-        return {"nodes": nodes, "edges": edges}
+        return {"nodes": sources + nodes, "edges": edges}
 
     def _gates(self, name: str) -> Sequence[Gate]:
         return self.built[name].gates if name in self.built else ()
@@ -111,7 +111,7 @@ def render(project: Project, built: Mapping[str, Built], navigation: str = "") -
         '<p id="how">Choose a model or one of its columns: what it comes from and what it feeds lights up. '
         "Tab moves, Enter chooses, Escape clears.</p>\n"
         '<div id="graph" hidden></div><div id="chosen" aria-live="polite" hidden></div>\n'
-        "<noscript><p>The drawing needs a script; below, each column names what it comes from and what it feeds.</p></noscript>\n"
+        "<noscript><p>The drawing needs a script; below, each column names what it comes from and feeds.</p></noscript>\n"
         f"</section>\n{sections}\n</main>\n"
         f'<script type="application/json" id="lineage">{data}</script>\n<script src="sql.js"></script>\n</body>\n</html>\n'
     )

@@ -15,12 +15,11 @@ EVIL = "</script><script>alert(1)</script>"
 
 @pytest.fixture
 def project(tmp_path):
-    project = project_of(
+    return project_of(
         tmp_path / "p",
         low=(["id", "size"], f"select id, size from {PAGES} -- {EVIL}"),
         high=(["total", "n", "one"], "select sum(size) as total, max(id) as n, 1 as one from {{ ref('low') }}"),
     )
-    return project
 
 
 class Reader(HTMLParser):

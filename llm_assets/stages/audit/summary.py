@@ -77,7 +77,7 @@ def summary(found: Facts, config: TrainingContentSummaryConfig) -> list[Block]:
         Heading(1, f"Public summary of training content: {_name(found, config)}"),
         Text(
             "Made from the records of the pipeline that trained the model, after the template of the European Commission for "
-            "Article 53(1)(d) of Regulation (EU) 2024/1689. Statements of the provider are marked as such where none was given."
+            "Article 53(1)(d) of Regulation (EU) 2024/1689. What only the provider can say is 'not stated' where it did not."
         ),
         *_general(found, config),
         *_sources(found, config),
@@ -132,7 +132,7 @@ def _general(found: Facts, config: TrainingContentSummaryConfig) -> list[Block]:
         Table(
             ("training", "data", "documents", "tokens read"),
             [
-                (row["trained_by"], _DATA.get(row["data"], row["data"]), f"{row['documents']:,}", _tokens(row["tokens_seen"]))
+                (row["trained_by"], _DATA[row["data"]], f"{row['documents']:,}", _tokens(row["tokens_seen"]))
                 for row in found.trainings
             ],
             frozenset({"documents", "tokens read"}),

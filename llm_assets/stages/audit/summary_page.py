@@ -19,7 +19,7 @@ body{margin:2rem auto;max-width:60rem;padding:0 1rem;color:var(--ink);background
 body{font:16px/1.55 system-ui,sans-serif}
 h1,h2,h3{line-height:1.25}h2{margin-top:2.2rem;border-bottom:1px solid var(--line);padding-bottom:.3rem}h3{margin-top:1.6rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+th,td{text-align:left;padding:.3rem 1.2rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right}dl{display:grid;grid-template-columns:minmax(10rem,16rem) 1fr;gap:.35rem 1.2rem;margin:0}
 dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}p{max-width:46rem}
 @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}
