@@ -122,7 +122,8 @@ def gc(
 ) -> None:
     """Remove artefacts that no manifest reaches, abandoned work, and old runs that no asset page shows."""
     _use(recipe)
-    from llm_assets.commands.gc import Policy, run_gc, seconds, sources
+    from llm_assets.commands.gc import run_gc, seconds, sources
+    from llm_assets.core.gc import Policy
 
     policy = Policy(
         keep, seconds(older_than, "--older-than"), seconds(unfinished_older_than, "--unfinished-older-than"), sources=sources()

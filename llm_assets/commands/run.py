@@ -85,7 +85,7 @@ def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, f
                 run_config=config,
                 instance=dagster,
                 partition_key=crawl if part.partitioned else None,
-                asset_selection=_keys(chosen),
+                asset_selection=_keys(part.assets) if part.assets else None,
                 raise_on_error=False,
             )
             if not result.success:

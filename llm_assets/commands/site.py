@@ -83,7 +83,19 @@ def _sql_script() -> Path:
     return SCRIPT
 
 
+def _status(root: Path) -> str:
+    from llm_assets.commands.status import status_page
+
+    return status_page(root, navigation("status.html"))
+
+
 PAGES: tuple[Page, ...] = (
+    Page(
+        "status.html",
+        "Status",
+        "every asset and crawl: fresh, stale and why, refused by which check; and what a run would make",
+        _status,
+    ),
     Page(
         "sql.html",
         "SQL models",

@@ -127,7 +127,7 @@ class Store:
 
     def is_held(self, asset: str, partition: str, identity: str) -> bool:
         """Whether a process is making this identity now."""
-        path = self._work_folder(asset, partition) / f"{identity}.lock"
+        path = self.work_folder(asset, partition) / f"{identity}.lock"
         if not path.exists():
             return False
         try:
@@ -138,9 +138,10 @@ class Store:
 
     def is_begun(self, asset: str, partition: str, identity: str) -> bool:
         """Whether an unfinished run left its work folder."""
-        return (self._work_folder(asset, partition) / identity).is_dir()
+        return (self.work_folder(asset, partition) / identity).is_dir()
 
-    def _work_folder(self, asset: str, partition: str) -> Path:
+    def work_folder(self, asset: str, partition: str) -> Path:
+        """Where work on an asset and crawl is done: a folder and a lock for each identity."""
         return self.root / ".work" / asset / partition
 
     # writing
@@ -151,7 +152,7 @@ class Store:
 
         Raises ``StoreBusy`` when another process holds the lock, ``StoreError`` when the store can't be written.
         """
-        place = self._work_folder(asset, partition)
+        place = self.work_folder(asset, partition)
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -95,7 +95,7 @@ def test_a_page_that_can_not_be_made_says_why(house, monkeypatch):
 def test_the_files_need_no_server(house):
     written = site.write(house.store.root)
     folder = written.parent
-    assert {path.name for path in folder.iterdir()} == {"index.html", "sql.html", "sql.js"}
+    assert {path.name for path in folder.iterdir()} == {"index.html", "sql.html", "sql.js", "status.html"}
     for link in links(written.read_text()):
         assert (folder / link).resolve().is_file(), link
 

@@ -53,7 +53,7 @@ def _spec(found: Project, model: Model) -> AssetSpec:
         which: Which = "all" if asset in found.partitioned else "used" if asset in used else "one"
         # a manifest is no content of its artefact: there the identity decides, elsewhere the content
         mark = f"{_MODULE}:identity_and_content" if manifest else None
-        reads.append(Input(asset, which, True, mark, found.holders if which == "used" else ()))
+        reads.append(Input(asset, which, True, mark, holders=found.holders if which == "used" else ()))
     return AssetSpec(
         name=model.name,
         entry=f"{_MODULE}:run",

@@ -1,7 +1,7 @@
 """The body of an HTTP/1.1 answer, read under three limits: bytes, time, and bytes a second.
 
 A server may send a byte now and then and never end ("slow drip"): after ``after_seconds`` a body must have come at
-``bytes_per_second`` on average, and it is given up at the moment when it can no longer have.
+``bytes_per_second`` on average, and it is given up at the moment when it no longer can.
 """
 
 import asyncio
@@ -14,10 +14,6 @@ _FRAMING = 1_048_576  # bytes of chunk sizes, extensions and trailers beyond the
 
 class ProtocolError(ValueError):
     """The answer is not HTTP as we can read it."""
-
-
-class TooSlow(TimeoutError):
-    """The body comes too slowly; the message says how slowly."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class _Reading:
         self.reader, self.pace, self.deadline = reader, pace, deadline
         self.data = bytearray()
         self.framing = 0
-        self.end = deadline.when() or float("inf")
+        self.end = deadline.when()
         self.started = asyncio.get_running_loop().time()
 
     async def more(self, most: int) -> bool:
@@ -57,11 +53,13 @@ class _Reading:
     def _extend(self) -> None:
         if self.pace.bytes_per_second:
             allowed = max(self.pace.after_seconds, len(self.data) / self.pace.bytes_per_second)
-            self.deadline.reschedule(min(self.end, self.started + allowed))
+            until = self.started + allowed
+            self.deadline.reschedule(until if self.end is None else min(self.end, until))
 
-    def too_slow(self) -> bool:
-        """Whether it was the pace, not the time limit, that ended the reading."""
-        return asyncio.get_running_loop().time() < self.end
+    def over(self) -> None:
+        """The body came in time: what follows has the time that is left."""
+        if self.pace.bytes_per_second:
+            self.deadline.reschedule(self.end)
 
 
 async def read_body(
@@ -69,36 +67,58 @@ async def read_body(
 ) -> tuple[bytes, bool, bool]:
     """(bytes, whole, connection reusable); stops within one read past the limit.
 
-    Raises ``TooSlow``, ``TimeoutError`` through ``deadline``, ``ProtocolError``, and what the connection raises.
+    ``deadline`` is moved to where the pace would be missed, and back at the end. Raises ``ProtocolError``, and what the
+    connection raises.
     """
     if status in (204, 304):
         return b"", True, True
     reading = _Reading(reader, pace, deadline)
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        whole, reusable = await _chunked(reading, limit)
+    elif (length := headers.get("content-length", "").partition(",")[0].strip()).isdigit():
+        whole = reusable = await _sized(reading, int(length[:30]), limit)
+    else:
+        whole, reusable = await _to_the_end(reading, limit), False
+    reading.over()
+    return bytes(reading.data), whole, reusable
+
+
+async def _sized(reading: _Reading, length: int, limit: int) -> bool:
+    data = reading.data
+    while len(data) < length and len(data) <= limit:
+        if not await reading.more(length - len(data)):
+            break
+    return len(data) == length <= limit
+
+
+async def _to_the_end(reading: _Reading, limit: int) -> bool:
+    while len(reading.data) <= limit:
+        if not await reading.more(_STEP):
+            return True
+    return False
+
+
+async def _chunked(reading: _Reading, limit: int) -> tuple[bool, bool]:
+    """(whole, connection reusable)."""
+    data = reading.data
     try:
-        if "chunked" in headers.get("transfer-encoding", "").lower():
-            return await _chunked(reading, limit)
-        length = headers.get("content-length", "").partition(",")[0].strip()
-        if length.isdigit():
-            return await _sized(reading, int(length[:30]), limit)
-        while len(reading.data) <= limit:
-            if not await reading.more(_STEP):
-                return bytes(reading.data), True, False
-        return bytes(reading.data), False, False
-    except asyncio.CancelledError:
-        if deadline.expired() or not reading.too_slow():
-            raise
+        while len(data) <= limit:
+            size = int((await reading.line()).partition(b";")[0].strip(), 16)
+            if size < 0:
+                raise ProtocolError("a chunk of negative size")
+            if size == 0:
+                while (await reading.line()).strip():  # trailers
+                    pass
+                return True, True
+            end = len(data) + size
+            while len(data) < end:
+                if not await reading.more(end - len(data)) or len(data) > limit:
+                    return False, False
+            await reading.line()
+    except asyncio.IncompleteReadError:
+        return False, False
+    except ProtocolError:
         raise
-    finally:
-        deadline.reschedule(reading.end if reading.end != float("inf") else None)
-
-
-async def _sized(reading: _Reading, length: int, limit: int) -> tuple[bytes, bool, bool]:
-    while len(reading.data) < length and len(reading.data) <= limit:
-        if not await reading.more(length - len(reading.data)):
-            return bytes(reading.data), False, False
-    whole = len(reading.data) == length <= limit
-    return bytes(reading.data), whole, whole
-
-
-async def _chunked(reading: _Reading, limit: int) -> tuple[bytes, bool, bool]:
-    return b"", False, False
+    except (ValueError, asyncio.LimitOverrunError) as error:
+        raise ProtocolError(f"bad chunk: {str(error)[:60]}") from error
+    return False, False

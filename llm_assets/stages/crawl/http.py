@@ -231,12 +231,6 @@ def _promised(headers: dict[str, str]) -> int:
     return int(length[:30]) if length.isdigit() and "chunked" not in headers.get("transfer-encoding", "").lower() else 0
 
 
-def _promised(headers: dict[str, str]) -> int:
-    """The body's length as the server states it; 0 where it does not, or sends chunks."""
-    length = headers.get("content-length", "").partition(",")[0].strip()
-    return int(length[:30]) if length.isdigit() and "chunked" not in headers.get("transfer-encoding", "").lower() else 0
-
-
 async def _head(reader: asyncio.StreamReader) -> bytes:
     try:
         for _ in range(_MAX_INTERIM):

@@ -12,7 +12,7 @@ SPECS: tuple[AssetSpec, ...] = (
         name="instruction_dataset",
         entry="llm_assets.stages.sft.instructions:run",
         code_version="3",
-        inputs=(Input("deduped_shards", "all"), Input("eval_suite")),
+        inputs=(Input("deduped_shards", "read_by", by="training_mix"), Input("eval_suite")),
         gates="llm_assets.stages.sft.instruction_gates:gates",
         gate_names=(
             "instruction_split",

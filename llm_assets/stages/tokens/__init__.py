@@ -45,5 +45,6 @@ SPECS: tuple[AssetSpec, ...] = (
         inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
         code=("llm_assets.stages.tokens.encode", "llm_assets.stages.tokens.sampling"),
         follows="tokenized_dataset",
+        holds_back="llm_assets.stages.tokens.waiting:new_crawls",
     ),
 )
