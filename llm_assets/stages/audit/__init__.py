@@ -13,7 +13,7 @@ EVENTS = AssetSpec(
     gates="llm_assets.stages.audit.events:gates",
     gate_names=("history_was_read",),
     source=True,
-    live=True,
+    tags={"read_again": "yes"},
 )
 SUMMARY = AssetSpec(
     name="training_content_summary",
