@@ -192,6 +192,19 @@ def sql(
     typer.echo(run_sql(query, form, export))  # type: ignore[arg-type]
 
 
+@app.command("content-summary")
+def content_summary(
+    model: Annotated[str, typer.Option(help="A model's asset: base_model, sft_model, rlhf_model …")] = "rlhf_model",
+    recipe: RecipeOption = "demo",
+    as_html: Annotated[bool, typer.Option("--html", help="One HTML page instead of Markdown")] = False,
+) -> None:
+    """The public summary of a model's training content (EU AI Act, Article 53(1)(d)), from the marts."""
+    _use(recipe)
+    from llm_assets.commands.content_summary import run_content_summary
+
+    typer.echo(run_content_summary(model, as_html))
+
+
 @app.command()
 def doctor(
     recipe: RecipeOption = "demo",

@@ -145,6 +145,22 @@ class Store:
         order = self.crawl_order()
         return sorted(crawls, key=lambda name: (order.get(name, len(order) + 1), name))
 
+    def used(self, asset: str, holders: Iterable[str]) -> list[Artefact]:
+        """The current artefact of an asset without crawls, and those that the current ones of ``holders`` were made of.
+
+        By identity; what is not in the store any more is left out.
+        """
+        waiting = [found for name in (asset, *holders) if (found := self.current(name)) is not None]
+        known: dict[str, Artefact] = {}
+        while waiting:
+            one = waiting.pop()
+            if one.ref not in known:
+                known[one.ref] = one
+                above = [entry for entry in one.manifest().inputs if entry.partition == UNPARTITIONED]
+                made_of = (self.find(entry.asset, entry.partition, entry.identity) for entry in above)
+                waiting += [artefact for artefact in made_of if artefact is not None]
+        return sorted((one for one in known.values() if one.asset == asset), key=lambda one: one.identity)
+
     def gates(self, artefact: Artefact) -> list[Gate]:
         """The results of the last judging of an artefact; empty before it."""
         if self.mirror is not None:

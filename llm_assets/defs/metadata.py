@@ -13,7 +13,7 @@ import dagster as dg
 from llm_assets.core import pages
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.produce import Outcome
-from llm_assets.core.report import Gate
+from llm_assets.core.report import COLUMNS, Gate
 from llm_assets.core.suites import GX
 
 # A data URI above this makes the asset page slow (measured by the design: 200 kB is still smooth).
@@ -64,6 +64,20 @@ def table(rows: list[dict[str, Any]]) -> Any:
     return dg.MetadataValue.table([dg.TableRecord(cell) for cell in cells], schema=dg.TableSchema(columns))
 
 
+def columns(name: str, told: dict[str, Any], rows: int | None) -> dict[str, Any]:
+    """What Dagster knows of tables: columns with types and descriptions, what each comes from, the name, the number of rows."""
+    schema = [dg.TableColumn(column, str(of["type"]), of["description"]) for column, of in told.items()]
+    deps = {
+        column: [dg.TableColumnDep(dg.AssetKey(asset), above) for asset, above in of["from"]] for column, of in told.items()
+    }
+    found = {
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(schema)),
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(deps)),
+        "dagster/table_name": dg.MetadataValue.text(name),
+    }
+    return found | ({"dagster/row_count": dg.MetadataValue.int(rows)} if rows is not None else {})
+
+
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """All metadata of a materialisation: what a person wants first comes first."""
     report, manifest = outcome.report, outcome.manifest
@@ -75,7 +89,7 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     found |= {key: value(number) for key, number in report.counts.items()}
     if report.counts.get("documents_in"):
         found["share_kept"] = dg.MetadataValue.float(report.counts.get("kept", 0) / report.counts["documents_in"])
-    found |= {key: value(number) for key, number in report.metrics.items()}
+    found |= {key: value(number) for key, number in report.metrics.items() if key != COLUMNS}
     found |= {title: table(rows) for title, rows in report.tables.items() if rows}
     found |= {title: dg.MetadataValue.text(text[:MAX_SAMPLE_CHARS]) for title, text in report.samples.items()}
     found |= {
@@ -88,6 +102,8 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
         "reused": dg.MetadataValue.bool(outcome.reused),
         "inputs": dg.MetadataValue.json([f"{i.asset}/{i.partition}/{i.identity}" for i in manifest.inputs]),
     }
+    if COLUMNS in report.metrics:
+        found |= columns(outcome.artefact.asset, report.metrics[COLUMNS], report.counts.get("rows"))
     return {key.replace(":", "_").replace(" ", "_"): item for key, item in found.items()}
 
 
