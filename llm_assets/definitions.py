@@ -11,6 +11,7 @@ from llm_assets.defs import (
     post_training,
     pretraining,
     release,
+    settings,
     skin,
     tokens,
 )
@@ -25,6 +26,8 @@ SKINS = (
     *release.SKINS,
     *audit.skins(),
 )
+
+skin.check_catalogue(SKINS, settings.recipe().catalogue)
 
 defs = dg.Definitions(
     assets=[skin.asset(item) for item in SKINS],

@@ -54,7 +54,7 @@ def line(
             color=PALETTE[number % len(PALETTE)],
             linestyle=_DASHES[number // len(PALETTE) % len(_DASHES)],
             linewidth=1.6,
-            marker="o" if len(points) < 3 else "",  # one point draws no line
+            marker="o" if len(points) < 5 else "",  # one point draws no line, and few are looked at one by one
             label=_plain(name).lstrip("_"),  # a leading underscore would hide it from the legend
         )
     if log_y and drawn:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, plot_process
+from llm_assets.core import account, plot_process, views
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
@@ -32,13 +32,14 @@ Launcher = Callable[[Job, Progress], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``produce`` made or found."""
+    """What ``produce`` made or found. ``before``: the artefact to compare it with (``_before``), None for the first."""
 
     artefact: Artefact
     report: Report
     gates: list[Gate]
     manifest: Manifest
     reused: bool
+    before: Artefact | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -87,14 +88,17 @@ def produce(
             return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
         started, clock = datetime.now(UTC), time.perf_counter()
         job = Job.of(spec, inputs, work, config, store.root)
-        # An asset with a ledger has at least its funnel to draw.
-        with PeakMemory() as memory, plot_process.beside() if COUNTS_GATE in spec.gate_names else nullcontext():
+        # An asset with a ledger has at least its funnel to draw, one that runs in a process of its own its curves.
+        draws = COUNTS_GATE in spec.gate_names or (launcher is not None and spec.process)
+        with PeakMemory() as memory, plot_process.beside() if draws else nullcontext():
             if launcher is not None and spec.process:
                 launcher(job, progress)
             else:
                 run_job(job, progress)
             report = Report.load(work.files)
-            account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
+            own = Artefact(spec.name, partition, identity, work.files)
+            account.write(spec, own, inputs, report)
+            views.write(store, own, report)
         manifest = _manifest(
             spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
         ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
@@ -133,13 +137,25 @@ def _judged(
         if spec.follows:
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, _before(store, spec, artefact))
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)
         if spec.tags.get("numbers_crawl"):
             store.number_crawl(artefact.partition)
     return outcome
+
+
+def _before(store: Store, spec: AssetSpec, artefact: Artefact) -> Artefact | None:
+    """What was current until now; where that is this very artefact or nothing, the crawl before it."""
+    current = store.current(spec.name, artefact.partition)
+    if current is not None and current != artefact:
+        return current
+    older = [crawl for crawl in store.partitions(spec.name) if crawl != artefact.partition] if spec.partitioned else []
+    order = store.crawl_order()
+    mine = order.get(artefact.partition, len(order) + 1)
+    older = [crawl for crawl in older if order.get(crawl, mine) < mine]
+    return store.current(spec.name, older[-1]) if older else None
 
 
 def counts_gate(report: Report) -> Gate:

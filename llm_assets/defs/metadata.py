@@ -10,15 +10,18 @@ from typing import Any
 
 import dagster as dg
 
-from llm_assets.core import pages
+from llm_assets.core import account, pages
 from llm_assets.core.artefact import Artefact
+from llm_assets.core.claims import Claim, read_claims
 from llm_assets.core.produce import Outcome
 from llm_assets.core.report import Gate
+from llm_assets.core.store import UNPARTITIONED
 from llm_assets.core.suites import GX
 
 # A data URI above this makes the asset page slow (measured by the design: 200 kB is still smooth).
 MAX_PLOT_BYTES = 200_000
 MAX_SAMPLE_CHARS = 500
+NOT_SHOWN = {account.STEPS, "claims"}  # the one is drawn, the others are a table
 
 
 def value(raw: Any) -> Any:
@@ -67,25 +70,70 @@ def table(rows: list[dict[str, Any]]) -> Any:
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """All metadata of a materialisation: what a person wants first comes first."""
     report, manifest = outcome.report, outcome.manifest
-    found: dict[str, Any] = {title: plot(outcome.artefact.files / path, title) for title, path in report.plots.items()}
-    found |= {name: dg.MetadataValue.url(address) for name, address in pages.addresses(outcome.artefact).items()}
-    found |= {key: value(number) for key, number in report.counts.items()}
+    rows = changes(report.counts, outcome.before)
+    found: dict[str, Any] = {"documents_and_rows": table(rows)} if rows else {}
+    claims = [_claim(claim) for claim in read_claims(report.metrics)]
+    found |= {"claims": table(claims)} if claims else {}
     if report.counts.get("documents_in"):
         found["share_kept"] = dg.MetadataValue.float(report.counts.get("kept", 0) / report.counts["documents_in"])
-    found |= {key: value(number) for key, number in report.metrics.items()}
+    found |= {
+        "reused": dg.MetadataValue.bool(outcome.reused),
+        "seconds": dg.MetadataValue.float(manifest.seconds),
+        "gpu_hours": dg.MetadataValue.float(manifest.gpu_hours),
+        "peak_memory_mib": dg.MetadataValue.int(manifest.peak_memory_bytes >> 20),
+    }
+    found |= {name: dg.MetadataValue.url(address) for name, address in pages.addresses(outcome.artefact).items()}
+    found |= {title: plot(outcome.artefact.files / path, title) for title, path in report.plots.items()}
     found |= {title: table(rows) for title, rows in report.tables.items() if rows}
+    found |= {key: value(number) for key, number in report.metrics.items() if key not in NOT_SHOWN}
+    found |= {key: value(number) for key, number in report.counts.items()}
     found |= {title: dg.MetadataValue.text(text[:MAX_SAMPLE_CHARS]) for title, text in report.samples.items()}
     found |= {
         "path": dg.MetadataValue.path(str(outcome.artefact.files)),
         "identity": dg.MetadataValue.text(manifest.identity),
         "bytes": dg.MetadataValue.int(sum(entry.bytes for entry in manifest.files.values())),
-        "seconds": dg.MetadataValue.float(manifest.seconds),
-        "peak_memory_mib": dg.MetadataValue.int(manifest.peak_memory_bytes >> 20),
-        "gpu_hours": dg.MetadataValue.float(manifest.gpu_hours),
-        "reused": dg.MetadataValue.bool(outcome.reused),
         "inputs": dg.MetadataValue.json([f"{i.asset}/{i.partition}/{i.identity}" for i in manifest.inputs]),
     }
     return {key.replace(":", "_").replace(" ", "_"): item for key, item in found.items()}
+
+
+def changes(counts: dict[str, int], before: Artefact | None) -> list[dict[str, Any]]:
+    """A row a count, with its share of what came in, and what it was before and by how much it changed, where there was one."""
+    earlier = before.manifest().counts if before is not None else {}
+    came = counts.get("documents_in", 0)
+    rows = []
+    for name in (*counts, *(name for name in earlier if name not in counts)):
+        now = counts.get(name, 0)
+        part = came and (name in ("kept", "documents_in") or name.startswith("dropped:"))
+        row = {"count": name.replace("_", " "), "now": f"{now:,}", "share": f"{now / came:.1%}" if part else ""}
+        if before is not None:
+            then = earlier.get(name, 0)
+            row |= {f"before: {_of(before)}": f"{then:,}", "change": _change(now, then)}
+        rows.append(row)
+    return rows
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    interval = "{:.4g} … {:.4g}".format(*claim.interval) if claim.interval else ""
+    return {
+        "claim": claim.statement,
+        "holds": ("yes" if claim.passed else "NO") if claim.applies else "not judged",
+        "measured": f"{claim.value:.4g}",
+        "against": f"{claim.against:.4g}",
+        "interval": interval,
+        "note": claim.note,
+    }
+
+
+def _change(now: int, then: int) -> str:
+    if now == then:
+        return "="
+    return f"{now - then:+,}" + (f" ({now / then - 1:+.1%})" if then else " (new)")
+
+
+def _of(before: Artefact) -> str:
+    """The artefact of the last time, as short as it can be told."""
+    return before.identity[:8] if before.partition == UNPARTITIONED else f"{before.partition} {before.identity[:8]}"
 
 
 def check_result(artefact: Artefact, gate: Gate) -> dg.AssetCheckResult:

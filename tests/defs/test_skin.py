@@ -5,6 +5,7 @@ import pytest
 
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
+from llm_assets.core.recipe.catalogue import CatalogueConfig
 from llm_assets.core.store import Store
 from llm_assets.defs import skin as skin_module
 from llm_assets.defs.skin import Skin
@@ -15,6 +16,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 class ToyRecipe:
     name = "toy"
+    catalogue = CatalogueConfig()
 
     def section(self, asset: str) -> Section:
         return {"numbers": toy.NumbersConfig(), "total": toy.TotalConfig()}[asset]
