@@ -4,14 +4,16 @@ They follow from its report, its files and its forerunners in the store, and lie
 """
 
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.manifest import ACCOUNT_FOLDER, MANIFEST_FILE, Manifest
 from llm_assets.core.report import Report
 from llm_assets.core.store import Store
+
+if TYPE_CHECKING:
+    import polars as pl
 
 HISTORY_FILE = "history.parquet"
 LANGUAGES, CURVES = "Documents by language", "This and earlier runs"
@@ -62,12 +64,20 @@ def forerunners(store: Store, own: Artefact) -> list[Manifest]:
     return sorted(found, key=lambda manifest: (manifest.started_at, manifest.identity), reverse=True)
 
 
+def followed(files: Path) -> tuple[str, list[float]] | None:
+    """What a training was followed by and its curve; None for what is no training."""
+    found = _history(files)
+    return (found[0], _curve(found[1], found[0])[1]) if found else None
+
+
 def _named(manifest: Manifest, recipe: str) -> str:
     day = manifest.started_at[:16].replace("T", " ")
     return f"{day} {manifest.identity[:6]}" + (f" ({manifest.recipe})" if manifest.recipe not in ("", recipe) else "")
 
 
-def _history(files: Path) -> tuple[str, pl.DataFrame] | None:
+def _history(files: Path) -> tuple[str, "pl.DataFrame"] | None:
+    import polars as pl
+
     path = files / HISTORY_FILE
     if not path.is_file():
         return None
@@ -76,8 +86,10 @@ def _history(files: Path) -> tuple[str, pl.DataFrame] | None:
     return (followed, pl.read_parquet(path, columns=["step", followed])) if followed else None
 
 
-def _curve(frame: pl.DataFrame, followed: str) -> tuple[list[float], list[float]]:
+def _curve(frame: "pl.DataFrame", followed: str) -> tuple[list[float], list[float]]:
     """Means over equal parts of the training, each at its last step."""
+    import polars as pl
+
     frame = frame.drop_nulls().sort("step").with_row_index("row")
     part = frame.with_columns(part=pl.col("row") * _POINTS // max(frame.height, _POINTS))
     means = part.group_by("part").agg(pl.col("step").max().cast(pl.Float64), pl.col(followed).mean()).sort("part")

@@ -10,12 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from llm_assets.core import account, pages
+from llm_assets.core import account, pages, plots, views
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.claims import Claim, read_claims
 from llm_assets.core.produce import Outcome
 from llm_assets.core.report import Gate
-from llm_assets.core.store import UNPARTITIONED
 from llm_assets.core.suites import GX
 
 # A data URI above this makes the asset page slow (measured by the design: 200 kB is still smooth).
@@ -55,6 +54,13 @@ def plot(path: Path, title: str) -> Any:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(data).decode()})")
 
 
+def sparkline(name: str, values: list[float]) -> Any:
+    """A curve as a small picture in the table itself, with its first and its last value."""
+    picture = base64.b64encode(plots.sparkline_svg(values).encode()).decode()
+    ends = f" {values[0]:.4g} → {values[-1]:.4g}" if values else ""
+    return dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{picture}){ends}")
+
+
 def table(rows: list[dict[str, Any]]) -> Any:
     """Rows as a table; every cell is text or a number."""
     cells = [
@@ -68,19 +74,27 @@ def table(rows: list[dict[str, Any]]) -> Any:
 
 
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
-    """All metadata of a materialisation: what a person wants first comes first."""
-    report, manifest = outcome.report, outcome.manifest
-    rows = changes(report.counts, outcome.before)
-    found: dict[str, Any] = {"documents_and_rows": table(rows)} if rows else {}
-    claims = [_claim(claim) for claim in read_claims(report.metrics)]
-    found |= {"claims": table(claims)} if claims else {}
+    """All metadata of a materialisation: what a person wants first comes first.
+
+    The tables of counts and claims are narrow: the overview of an asset cuts off what is wider.
+    """
+    report, manifest, before = outcome.report, outcome.manifest, outcome.before
+    rows = changes(report.counts, before)
+    found: dict[str, Any] = {"counts": table(rows)} if rows else {}
+    if before is not None:
+        found["compared_with"] = dg.MetadataValue.text(before.ref)
     if report.counts.get("documents_in"):
         found["share_kept"] = dg.MetadataValue.float(report.counts.get("kept", 0) / report.counts["documents_in"])
+    claims = [_claim(claim) for claim in read_claims(report.metrics)]
+    found |= {"claims": table(claims)} if claims else {}
+    followed = views.followed(outcome.artefact.files)
+    if followed is not None:
+        found[followed[0]] = sparkline(*followed)
     found |= {
-        "reused": dg.MetadataValue.bool(outcome.reused),
         "seconds": dg.MetadataValue.float(manifest.seconds),
         "gpu_hours": dg.MetadataValue.float(manifest.gpu_hours),
         "peak_memory_mib": dg.MetadataValue.int(manifest.peak_memory_bytes >> 20),
+        "reused": dg.MetadataValue.bool(outcome.reused),
     }
     found |= {name: dg.MetadataValue.url(address) for name, address in pages.addresses(outcome.artefact).items()}
     found |= {title: plot(outcome.artefact.files / path, title) for title, path in report.plots.items()}
@@ -98,31 +112,18 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 def changes(counts: dict[str, int], before: Artefact | None) -> list[dict[str, Any]]:
-    """A row a count, with its share of what came in, and what it was before and by how much it changed, where there was one."""
+    """A row a count: its share of what came in (where documents came in) and its change (where there was one before)."""
     earlier = before.manifest().counts if before is not None else {}
     came = counts.get("documents_in", 0)
     rows = []
     for name in (*counts, *(name for name in earlier if name not in counts)):
         now = counts.get(name, 0)
-        part = came and (name in ("kept", "documents_in") or name.startswith("dropped:"))
-        row = {"count": name.replace("_", " "), "now": f"{now:,}", "share": f"{now / came:.1%}" if part else ""}
+        part = came and (name == "kept" or name.startswith("dropped:"))
+        row = {"count": name.replace("_", " ").replace(":", ": "), "now": f"{now:,}" + (f" ({now / came:.1%})" if part else "")}
         if before is not None:
-            then = earlier.get(name, 0)
-            row |= {f"before: {_of(before)}": f"{then:,}", "change": _change(now, then)}
+            row["change"] = _change(now, earlier.get(name, 0))
         rows.append(row)
     return rows
-
-
-def _claim(claim: Claim) -> dict[str, Any]:
-    interval = "{:.4g} … {:.4g}".format(*claim.interval) if claim.interval else ""
-    return {
-        "claim": claim.statement,
-        "holds": ("yes" if claim.passed else "NO") if claim.applies else "not judged",
-        "measured": f"{claim.value:.4g}",
-        "against": f"{claim.against:.4g}",
-        "interval": interval,
-        "note": claim.note,
-    }
 
 
 def _change(now: int, then: int) -> str:
@@ -131,9 +132,13 @@ def _change(now: int, then: int) -> str:
     return f"{now - then:+,}" + (f" ({now / then - 1:+.1%})" if then else " (new)")
 
 
-def _of(before: Artefact) -> str:
-    """The artefact of the last time, as short as it can be told."""
-    return before.identity[:8] if before.partition == UNPARTITIONED else f"{before.partition} {before.identity[:8]}"
+def _claim(claim: Claim) -> dict[str, Any]:
+    interval = " ({:.4g} … {:.4g})".format(*claim.interval) if claim.interval else ""
+    holds = ("yes" if claim.passed else "NO") if claim.applies else "not judged"
+    return {
+        "claim": claim.statement + (f" ({claim.note})" if claim.note else ""),
+        "holds": f"{holds}: {claim.value:.4g}{interval} against {claim.against:.4g}",
+    }
 
 
 def check_result(artefact: Artefact, gate: Gate) -> dg.AssetCheckResult:

@@ -15,9 +15,9 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from llm_assets.core import pages
 from llm_assets.core.errors import LlmAssetsError, RecipeError
-from llm_assets.core.produce import Outcome, produce
+from llm_assets.core.produce import COUNTS_GATE, Outcome, produce
 from llm_assets.core.recipe.catalogue import CatalogueConfig, Presentation
-from llm_assets.core.spec import AssetSpec, Input
+from llm_assets.core.spec import FOLLOWS_GATE, AssetSpec, Input
 from llm_assets.core.store import UNPARTITIONED
 from llm_assets.defs import automation_conditions as conditions
 from llm_assets.defs import metadata, settings
@@ -27,6 +27,10 @@ from llm_assets.defs.progress import LISTENERS, DagsterProgress
 from llm_assets.stages import spec_of
 
 MOST_KINDS = 10  # Dagster refuses more
+_ABOUT = {
+    COUNTS_GATE: "Documents in = kept + dropped by each rule.",
+    FOLLOWS_GATE: "What the stage before kept is what came in: none lost, none from elsewhere, none twice.",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def checks(spec: AssetSpec) -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 name,
                 asset=spec.name,
+                description=_ABOUT.get(name, f"Judged by {spec.gates} when {spec.name} is made, before it becomes current."),
                 blocking=True,
                 partitions_def=settings.crawls if spec.partitioned else None,
             )

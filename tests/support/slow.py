@@ -43,12 +43,12 @@ def made(folder: Path) -> list[tuple[int, int]]:
     return [(int(number), int(pid)) for number, _, pid in (line.partition(" ") for line in lines if line)]
 
 
-def one_shard(arguments: dict[str, Any], rank: int) -> list[str]:
+def one_shard(arguments: dict[str, Any], rank: int) -> list[Path]:
     time.sleep(arguments["seconds_each"])
     path = Path(arguments["files"]) / f"{rank:05d}.txt"
     write_atomic(path, str(rank).encode())
     note(Path(arguments["private"]), rank)
-    return [str(path)]
+    return [path]
 
 
 def shards(inputs: Inputs, out: WorkDir, config: SlowConfig, progress: Progress) -> Report:

@@ -26,18 +26,12 @@ class Presentation(Section):
     def _takes_the_ui(self) -> Self:
         for owner in self.owners:
             if not _OWNER.match(owner):
-                raise ValueError(
-                    f"owners: {owner!r} is neither an e-mail address nor team:NAME"
-                )
+                raise ValueError(f"owners: {owner!r} is neither an e-mail address nor team:NAME")
         for key, value in self.tags.items():
             if key.startswith(_RESERVED):
-                raise ValueError(
-                    f"tags: {key!r} begins with {_RESERVED!r}, which is Dagster's own; choose another"
-                )
+                raise ValueError(f"tags: {key!r} begins with {_RESERVED!r}, which is Dagster's own; choose another")
             if not _TAG_KEY.match(key) or not _TAG_VALUE.match(value):
-                raise ValueError(
-                    f"tags: {key}={value!r}: letters, digits, '_', '.', '-' only, at most 63"
-                )
+                raise ValueError(f"tags: {key}={value!r}: letters, digits, '_', '.', '-' only, at most 63")
         for kind in self.kinds:
             if not _TAG_VALUE.match(kind) or not kind:
                 raise ValueError(f"kinds: {kind!r}: letters, digits, '_', '.', '-' only, at most 63")
