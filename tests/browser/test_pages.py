@@ -23,13 +23,9 @@ PAGES = (
 )
 
 
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True)
-
-
 def open_launchpad(page):
     """The arrow beside Materialize, then its first entry."""
-    button(page, "Materialize").locator("xpath=following::button[1]").click()
+    page.get_by_role("button", name="Materialize").locator("xpath=following::button[1]").click()
     page.get_by_text("Open launchpad").click()
     page.locator(".CodeMirror").first.wait_for()
 
@@ -38,13 +34,6 @@ def in_the_editor(page, text):
     page.locator(".CodeMirror").first.click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
-
-
-def run_of(page):
-    """The id of the run that the message on the page links to."""
-    link = page.locator("a[href*='/runs/']").last
-    link.wait_for()
-    return link.get_attribute("href").rsplit("/", 1)[1].partition("?")[0]
 
 
 def test_the_graph_shows_the_assets_their_checks_and_their_state(ui, page):
@@ -95,8 +84,9 @@ def test_one_field_is_overridden_in_the_launchpad_and_a_check_that_fails_blocks(
     page.get_by_text("limit").first.wait_for()  # the launchpad holds every knob, with the recipe's value
     in_the_editor(page, f"ops:\n  {asset}:\n    config:\n      limit: 1\n")
     page.get_by_text("No errors").wait_for()
-    page.get_by_role("dialog").get_by_role("button", name="Materialize").click()
-    assert ui.ended(run_of(page)) == "FAILURE"
+    before = ui.newest_run()
+    page.get_by_role("button", name="Materialize").last.click()
+    assert ui.ended(until(lambda: (run := ui.newest_run()) != before and run, "the run to be launched")) == "FAILURE"
     assert ui.slow.current(asset) == accepted
     (refused,) = (path for path in accepted.files.parent.iterdir() if path.is_dir() and path != accepted.files)
     assert ui.slow.find(asset, "all", refused.name).manifest().config["limit"] == 1
@@ -124,9 +114,9 @@ def test_a_back_fill_makes_each_crawl_in_a_run_of_its_own(ui, page):
         repository = {"repositoryLocationName": "slow", "repositoryName": "__repository__"}
         ui.ask(query, repository=repository, key=key)
     page.goto(f"{ui.url}/assets/slow_shards")
-    button(page, "Materialize…").click()
-    button(page, "Missing").click()
-    page.get_by_role("button", name=re.compile(r"Launch (\d+-run )?backfill")).click()
+    page.get_by_role("button", name="Materialize…").click()
+    page.get_by_role("dialog").get_by_text("Missing", exact=True).click()
+    page.get_by_role("button", name=re.compile(r"^Launch")).click()
     until(lambda: {"early", "late"} <= set(ui.slow.partitions("slow_shards")), "both crawls to be made")
     runs = {ui.slow.current("slow_shards", key).manifest().run_id for key in ("early", "late")}
     assert len(runs) == 2
@@ -141,8 +131,7 @@ def test_a_schedule_is_turned_on_and_off(ui, page):
         return ui.ask(query)["scheduleOrError"]["scheduleState"]["status"]
 
     page.goto(f"{ui.url}/automation")
-    row = page.locator("xpath=//a[.='weekly_refresh']/ancestor::*[.//label][1]")
-    switch = row.locator("label").last
+    switch = page.locator("xpath=(//a[contains(., 'weekly_refresh')]/parent::*//label)[last()]")
     assert state() == "STOPPED"
     switch.click()
     until(lambda: state() == "RUNNING", "the schedule to run")

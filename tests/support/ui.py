@@ -106,6 +106,11 @@ class Ui:
         query = "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
         return str(self.ask(query, id=run)["runOrError"]["status"])
 
+    def newest_run(self) -> str:
+        """The id of the run that was launched last."""
+        query = "{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }"
+        return str(self.ask(query)["runsOrError"]["results"][0]["runId"])
+
     def ended(self, run: str) -> str:
         """The status of a run when it has ended."""
         return until(lambda: (status := self.status(run)) in ("SUCCESS", "FAILURE", "CANCELED") and status, f"run {run} to end")
