@@ -110,6 +110,28 @@ def plan(
 
 
 @app.command()
+def gc(
+    recipe: RecipeOption = "demo",
+    keep: Annotated[int, typer.Option(min=0, help="Newest accepted artefacts that stay beside the current ones")] = 1,
+    older_than: Annotated[str, typer.Option(help="Younger artefacts all stay: 12h, 30d, 2w")] = "0",
+    unfinished_older_than: Annotated[str, typer.Option(help="Younger unfinished work stays")] = "7d",
+    runs_older_than: Annotated[str, typer.Option(help="Younger runs stay in Dagster's history")] = "30d",
+    runs_keep: Annotated[int, typer.Option(min=0, help="Runs of each job that stay at most, if nothing needs them")] = 200,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove artefacts that no manifest reaches, abandoned work, and old runs that no asset page shows."""
+    _use(recipe)
+    from llm_assets.commands.gc import Policy, run_gc, seconds, sources
+
+    policy = Policy(
+        keep, seconds(older_than, "--older-than"), seconds(unfinished_older_than, "--unfinished-older-than"), sources=sources()
+    )
+    age = seconds(runs_older_than, "--runs-older-than")
+    typer.echo(run_gc(policy, runs_older_than_s=age, runs_keep=runs_keep, dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
 def explain(
     what: Annotated[
         str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")

@@ -21,10 +21,11 @@ from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
 from llm_assets.core.progress import Progress, Silent
+from llm_assets.core.readers import reading
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.report import Gate, Report
 from llm_assets.core.spec import AssetSpec, load_entry
-from llm_assets.core.store import UNPARTITIONED, Store, check_partition_key
+from llm_assets.core.store import INCOMING, UNPARTITIONED, Store, check_partition_key
 
 COUNTS_GATE = "counts_add_up"
 Launcher = Callable[[Job, Progress], None]
@@ -69,42 +70,36 @@ def produce(
     if spec.partitioned:
         check_partition_key(partition)
     inputs = find_inputs(store, spec, partition, config)
-    entries = input_entries(spec, inputs, config)
-    if spec.source:
-        existing = store.current(spec.name, partition)
-        identity = "" if existing is None or force else existing.identity
-    else:
-        identity = identity_of(spec, partition, config, entries)
-        existing = _latest(store, spec, partition, identity)
-    if existing is not None and not force:
-        report = Report.load(existing.files)
-        return _judged(store, spec, existing, inputs, config, report, reused=True)
-    if force and not spec.source and existing is not None:
-        identity = f"{identity}.{len(store.rebuilds(spec.name, partition, identity))}"
-
-    with store.work(spec.name, partition, identity or "incoming") as work:
-        found = None if spec.source else store.find(spec.name, partition, identity)
-        if found is not None:  # another run finished it while we waited for nothing: look again under the lock
-            return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
-        started, clock = datetime.now(UTC), time.perf_counter()
-        job = Job.of(spec, inputs, work, config, store.root)
-        # An asset with a ledger has at least its funnel to draw, one that runs in a process of its own its curves.
-        draws = COUNTS_GATE in spec.gate_names or (launcher is not None and spec.process)
-        with PeakMemory() as memory, plot_process.beside() if draws else nullcontext():
-            if launcher is not None and spec.process:
-                launcher(job, progress)
-            else:
-                run_job(job, progress)
-            report = Report.load(work.files)
-            own = Artefact(spec.name, partition, identity, work.files)
-            account.write(spec, own, inputs, report)
-            views.write(store, own, report)
-        manifest = _manifest(
-            spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
-        ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
-        known = store.find(spec.name, partition, manifest.identity)
-        artefact = known if known is not None and spec.source else store.publish(work, manifest)
-    return _judged(store, spec, artefact, inputs, config, report, reused=False)
+    with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
+        existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
+        if existing is not None and not force:
+            return _judged(store, spec, existing, inputs, config, Report.load(existing.files), reused=True)
+        with store.work(spec.name, partition, identity or INCOMING) as work:
+            found = None if spec.source else store.find(spec.name, partition, identity)
+            if found is not None:  # another run finished it while we waited for nothing: look again under the lock
+                store.drop(work)
+                return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
+            started, clock = datetime.now(UTC), time.perf_counter()
+            job = Job.of(spec, inputs, work, config, store.root)
+            # An asset with a ledger has at least its funnel to draw, one that runs in a process of its own its curves.
+            draws = COUNTS_GATE in spec.gate_names or (launcher is not None and spec.process)
+            with PeakMemory() as memory, plot_process.beside() if draws else nullcontext():
+                if launcher is not None and spec.process:
+                    launcher(job, progress)
+                else:
+                    run_job(job, progress)
+                report = Report.load(work.files)
+                own = Artefact(spec.name, partition, identity, work.files)
+                account.write(spec, own, inputs, report)
+                views.write(store, own, report)
+            manifest = _manifest(
+                spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
+            ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
+            known = store.find(spec.name, partition, manifest.identity) if spec.source else None
+            if known is not None:  # fetched again, and nothing had changed: the next fetch must not go on from this one
+                store.drop(work)
+            artefact = known or store.publish(work, manifest)
+            return _judged(store, spec, artefact, inputs, config, report, reused=False)
 
 
 def accept_or_raise(outcome: Outcome) -> Outcome:
@@ -114,6 +109,21 @@ def accept_or_raise(outcome: Outcome) -> Outcome:
         a = outcome.artefact
         raise GateBlocked(f"{a.asset}[{a.partition}] was refused and CURRENT stays as it was. {lines}", outcome.failed)
     return outcome
+
+
+def _wanted(
+    store: Store, spec: AssetSpec, partition: str, config: Section, inputs: Inputs, *, force: bool
+) -> tuple[Artefact | None, str, list[InputEntry]]:
+    """What is there already, the identity to make ("": what comes in decides it), and what the inputs add to it."""
+    entries = input_entries(spec, inputs, config)
+    if spec.source:
+        existing = store.current(spec.name, partition)
+        return existing, "" if existing is None or force else existing.identity, entries
+    identity = identity_of(spec, partition, config, entries)
+    existing = _latest(store, spec, partition, identity)
+    if force and existing is not None:
+        identity = store.next_rebuild(spec.name, partition, identity)
+    return existing, identity, entries
 
 
 def _latest(store: Store, spec: AssetSpec, partition: str, identity: str) -> Artefact | None:

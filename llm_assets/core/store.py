@@ -18,10 +18,13 @@ from llm_assets.core.artefact import Artefact, WorkDir
 from llm_assets.core.errors import StoreBusy, StoreError
 from llm_assets.core.jsonio import fsync_folder, read_json, write_atomic, write_json
 from llm_assets.core.manifest import GATES_FILE, MANIFEST_FILE, Manifest
+from llm_assets.core.oneline import shortened
 from llm_assets.core.report import Gate
 
 UNPARTITIONED = "all"
-PARTITION_KEY = re.compile(r"^[A-Za-z0-9._-]+$")
+INCOMING = "incoming"  # the work folder of a source, whose identity is known when it is there
+# A folder of the store and of the inbox: never hidden, and shorter than file systems allow.
+PARTITION_KEY = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
 _CRAWL_ORDER = "crawl_order.json"
 
 
@@ -32,10 +35,10 @@ def named(asset: str, partition: str) -> str:
 
 def check_partition_key(key: str) -> str:
     """Return the key, or raise ``StoreError`` saying what a key may be."""
-    if not PARTITION_KEY.match(key) or key in (".", "..", UNPARTITIONED):
+    if not PARTITION_KEY.fullmatch(key) or key == UNPARTITIONED:
         raise StoreError(
-            f"{key!r} can't name a crawl; use letters, digits, '.', '_' and '-' only (e.g. wiki-2026-11), "
-            f"and not {UNPARTITIONED!r}"
+            f"{shortened(repr(key), 60)} can't name a crawl; use 1 to 128 letters, digits, '.', '_' and '-' only "
+            f"(e.g. wiki-2026-11), no '.' at the front, and not {UNPARTITIONED!r}"
         )
     return key
 
@@ -62,12 +65,18 @@ class Store:
 
     def rebuilds(self, asset: str, partition: str, identity: str) -> list[Artefact]:
         """The artefact of an identity and its forced rebuilds ``<identity>.<n>``, oldest first."""
-        found = [self.find(asset, partition, identity)]
-        number = 1
-        while (self.folder(asset, partition, f"{identity}.{number}")).exists():
-            found.append(self.find(asset, partition, f"{identity}.{number}"))
-            number += 1
-        return [artefact for artefact in found if artefact is not None]
+        return [artefact for _, artefact in self._rebuilds(asset, partition, identity)]
+
+    def next_rebuild(self, asset: str, partition: str, identity: str) -> str:
+        """The identity of the next forced rebuild; ``gc`` may have left gaps between the earlier ones."""
+        made = self._rebuilds(asset, partition, identity)
+        return f"{identity}.{made[-1][0] + 1 if made else 0}"
+
+    def _rebuilds(self, asset: str, partition: str, identity: str) -> list[tuple[int, Artefact]]:
+        names = [identity, *(path.name for path in (self.root / asset / partition).glob(f"{identity}.*"))]
+        numbers = {int(name.partition(".")[2] or 0): name for name in names if (name.partition(".")[2] or "0").isdecimal()}
+        found = [(number, self.find(asset, partition, name)) for number, name in sorted(numbers.items())]
+        return [(number, artefact) for number, artefact in found if artefact is not None]
 
     def _pointer(self, asset: str, partition: str) -> Path:
         return self.root / asset / partition / f"CURRENT.{self.recipe}"
@@ -161,8 +170,12 @@ class Store:
             shutil.rmtree(target)
         work.files.rename(target)
         fsync_folder(target.parent)
-        shutil.rmtree(work.files.parent)
+        self.drop(work)
         return Artefact(manifest.asset, manifest.partition, manifest.identity, target)
+
+    def drop(self, work: WorkDir) -> None:
+        """Remove a work folder that nobody goes on with."""
+        shutil.rmtree(work.files.parent)
 
     def judge(self, artefact: Artefact, gates: list[Gate]) -> None:
         """Record gate results beside the manifest."""
@@ -175,8 +188,20 @@ class Store:
         )
 
     def accept(self, artefact: Artefact) -> None:
-        """Swap ``CURRENT``: from here on readers see this artefact."""
-        write_atomic(self._pointer(artefact.asset, artefact.partition), artefact.identity.encode() + b"\n")
+        """Swap ``CURRENT``: from here on readers see this artefact.
+
+        Raises ``StoreError``, and leaves the pointer as it was, where ``gc`` took the artefact away meanwhile.
+        """
+        pointer = self._pointer(artefact.asset, artefact.partition)
+        before = pointer.read_bytes() if pointer.exists() else b""
+        write_atomic(pointer, artefact.identity.encode() + b"\n")
+        if (artefact.files / MANIFEST_FILE).is_file():
+            return
+        if before:
+            write_atomic(pointer, before)
+        else:
+            pointer.unlink()
+        raise StoreError(f"{artefact.ref} was removed from the store while it was judged; start its run again")
 
     # crawl order
 

@@ -69,6 +69,12 @@ def test_a_parser_that_somebody_ended_blames_no_page(tmp_path):
         fates(tmp_path, named(["p0", "bad", "p1"]), command=misbehaving("ended"))
 
 
+def test_a_parser_that_takes_its_time_to_die_has_crashed_all_the_same(tmp_path):
+    """The fate of a page must not depend on how busy the machine is."""
+    found, deaths = fates(tmp_path, named(["bad", "p0"]), command=misbehaving("lingers"))
+    assert (found, deaths) == (["extract_crash", "kept"], 1)
+
+
 def test_an_interrupt_of_the_group_does_not_reach_the_parser(tmp_path):
     """Ctrl-C goes to all processes of a terminal's foreground group."""
     with Supervisor(LIMITS, 30.0, tmp_path / "log") as supervisor:
