@@ -50,7 +50,7 @@ def server_mb(folder: Path) -> float:
     from dagster._grpc.client import DagsterGrpcClient
 
     socket = str(folder / "server.sock")
-    command = [sys.executable, "-m", "dagster", "api", "grpc", "--python-module", "llm_assets.definitions", "--socket", socket]
+    command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "llm_assets.definitions", "--socket", socket]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "DAGSTER_HOME": ""}
     )

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, plot_process, views
+from llm_assets.core import plot_process, views
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
-from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
 from llm_assets.core.progress import Progress, Silent
@@ -89,6 +88,8 @@ def produce(
                 else:
                     run_job(job, progress)
                 report = Report.load(work.files)
+                from llm_assets.core import account  # with polars, which a code server can do without
+
                 own = Artefact(spec.name, partition, identity, work.files)
                 account.write(spec, own, inputs, report)
                 views.write(store, own, report)
@@ -145,6 +146,8 @@ def _judged(
         if returned != sorted(spec.gate_names):
             raise TypeError(f"{spec.name}: gates returned {returned}, the spec promises {sorted(spec.gate_names)}")
         if spec.follows:
+            from llm_assets.core import account
+
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
     outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, _before(store, spec, artefact))
@@ -170,6 +173,8 @@ def _before(store: Store, spec: AssetSpec, artefact: Artefact) -> Artefact | Non
 
 def counts_gate(report: Report) -> Gate:
     """Documents in = kept + dropped by each rule."""
+    from llm_assets.core.ledger import counts_add_up
+
     counts = report.counts
     kept = counts.get("kept", 0)
     dropped = sum(n for key, n in counts.items() if key.startswith("dropped:"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from llm_assets.core import account, pages, plots, views
+from llm_assets.core import pages, plots, views
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.claims import Claim, read_claims
 from llm_assets.core.produce import Outcome
@@ -20,7 +20,7 @@ from llm_assets.core.suites import GX
 # A data URI above this makes the asset page slow (measured by the design: 200 kB is still smooth).
 MAX_PLOT_BYTES = 200_000
 MAX_SAMPLE_CHARS = 500
-NOT_SHOWN = {account.STEPS, "claims"}  # the one is drawn, the others are a table
+NOT_SHOWN = {"funnel", "claims"}  # the one is drawn, the others are a table
 
 
 def value(raw: Any) -> Any:
