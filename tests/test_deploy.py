@@ -42,7 +42,8 @@ def program(name):
 
 def parse(words):
     """Parse a command down to its last subcommand; click raises for an unknown option, argument or command."""
-    command, context = program(words[0]), None
+    words = [word.replace("/opt/dagster", str(DEPLOY)) for word in words]  # where the image puts these files
+    command = program(words[0])
     context = click.Context(command, info_name=words[0])
     rest = list(words[1:])
     while isinstance(command, click.Group) and rest and not (rest[0].startswith("-") and command.invoke_without_command):

@@ -2,7 +2,7 @@
 
     llm_assets_standing{asset="base_model",partition="all",state="fresh"} 1
 
-The names of states are those of ``llm-assets status``. What is served is counted anew when it is asked for, from manifests alone.
+The names of states are those of ``llm-assets status``. Served figures are counted anew for each question, from manifests.
 """
 
 import shutil
