@@ -247,6 +247,20 @@ def data_docs(
 
 
 @app.command()
+def metrics(
+    recipe: RecipeOption = "demo",
+    serve: Annotated[bool, typer.Option("--serve", help="Answer Prometheus at /metrics until Ctrl-C")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 9400,
+) -> None:
+    """Where every asset stands, and what making it took, as figures for Prometheus."""
+    _use(recipe)
+    from llm_assets.commands.metrics import run_metrics
+
+    run_metrics(serve, host, port)
+
+
+@app.command()
 def serve(
     recipe: RecipeOption = "demo",
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",

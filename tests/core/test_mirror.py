@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from llm_assets.core import lease
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import StoreBusy, StoreError
 from llm_assets.core.freshness import standings
