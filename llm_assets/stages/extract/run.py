@@ -19,10 +19,10 @@ from llm_assets.core.ledger import KEEP, LEDGER, Verdict, ledger_frame, ledger_r
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Report
-from llm_assets.core.shards import cut, shard_name, write_shard
-from llm_assets.core.shardsteps import run_shard_steps
-from llm_assets.stages.extract.html import check_extractor, warm_up
-from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor
+from llm_assets.core.shards import level, shard_name, write_shard
+from llm_assets.core.shardsteps import run_shard_steps, threads_here
+from llm_assets.stages.extract.html import check_extractor
+from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor, prepare
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
 CAPTURES_FILE = "captures.parquet"
@@ -39,6 +39,7 @@ CAPTURES = pl.Schema(
 _PLANNED = "pages.parquet"
 _FILLED = ("title", "description", "section", "license", "license_id", "html_lang", "published", "rel_canonical")
 _OK_STATUS = 299
+_LEAST_BYTES = 1 << 20  # compressed: a fifth of a second's work, below which a shard is not cut for the workers' sake
 _LIMITS = ("max_cpu_seconds", "max_memory_mb", "max_html_bytes", "max_text_bytes", "extractor")
 
 
@@ -52,9 +53,10 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
         .sort("warc_file", "offset")
     )
     pages.write_parquet(out.private / _PLANNED)
-    warm_up()  # once, and not in each parser process at the same time
-    shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
+    shards = level(pages["length"].to_list(), config.shard_documents, config.shard_bytes, _LEAST_BYTES)
     try:
+        threads = threads_here(len(shards), config.workers, config.executor)
+        prepare(threads, _limits(config), config.stall_seconds, out.private / "parsers.log")
         run_shard_steps(
             "llm_assets.stages.extract.run:shard",
             {"crawl": out.partition, "shards": shards},
@@ -100,8 +102,7 @@ def extract(
             wanted.append(page)
         else:
             verdicts[page["doc_id"]] = early
-    limits = {name: getattr(config, name) for name in _LIMITS}
-    with kept_supervisor(limits, config.stall_seconds, log) as supervisor:
+    with kept_supervisor(_limits(config), config.stall_seconds, log) as supervisor:
         for page, found in zip(wanted, supervisor.answers([_job(page, raw) for page in wanted]), strict=True):
             if "rule" in found:
                 verdict = Verdict(False, found["rule"], found["value"], found["threshold"], detail=found["detail"] or None)
@@ -115,6 +116,10 @@ def extract(
         for doc, url in pages["doc_id", "url"].iter_rows()
     ]
     return _frame(rows, EXTRACTED), _frame(captures, CAPTURES), ledger_frame(ledger)
+
+
+def _limits(config: ExtractedPagesConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in _LIMITS}
 
 
 def _without_surrogates(found: dict[str, str]) -> tuple[dict[str, str], int]:
