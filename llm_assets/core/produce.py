@@ -7,12 +7,11 @@ The Dagster skin, the command line and the tests call ``produce``; only how the 
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, plot_process
+from llm_assets.core import account
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
@@ -87,8 +86,7 @@ def produce(
             return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
         started, clock = datetime.now(UTC), time.perf_counter()
         job = Job.of(spec, inputs, work, config, store.root)
-        # An asset with a ledger has at least its funnel to draw.
-        with PeakMemory() as memory, plot_process.beside() if COUNTS_GATE in spec.gate_names else nullcontext():
+        with PeakMemory() as memory:
             if launcher is not None and spec.process:
                 launcher(job, progress)
             else:

@@ -50,7 +50,7 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     repeated = None
     if config.repeated_lines.action != "keep":
         repeated = lines.find(frames.shards, texts, kept, older, config.repeated_lines, out.private)
-    drawn = _plot(verdicts.best[verdicts.fate == NEAR], out.files)  # by another process, while we go on
+    drawn = _plot(verdicts.best[verdicts.fate == NEAR], out.files)
     with ThreadPoolExecutor(1) as beside:  # the index is sorted while shards are compressed
         index = beside.submit(_write_index, out.files, texts, kept, repeated, config)
         changed, sources = _write_shards(frames, texts, kept, repeated, config, out.files)
