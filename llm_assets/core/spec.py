@@ -49,6 +49,8 @@ class AssetSpec:
     ``process`` runs the entry in a subprocess (training, and anything that imports torch).
     ``follows`` names the input whose kept documents this stage takes in: a gate compares the two ledgers, document by document,
     and the retention funnel goes on from there.
+    ``loads`` names a function of the section that loads what the entry's first call would have to; a thread calls it while the
+    asset that this one follows is made (``core.ahead``).
     """
 
     name: str
@@ -64,6 +66,7 @@ class AssetSpec:
     process: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     follows: str = ""
+    loads: str = ""
 
     @property
     def checks(self) -> tuple[str, ...]:

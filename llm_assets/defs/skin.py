@@ -14,6 +14,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from llm_assets.core.errors import LlmAssetsError
 from llm_assets.core.produce import Outcome, produce
+from llm_assets.core.recipe.base import Section
 from llm_assets.core.spec import AssetSpec, Input
 from llm_assets.core.store import UNPARTITIONED
 from llm_assets.defs import automation_conditions as conditions
@@ -21,7 +22,7 @@ from llm_assets.defs import metadata, settings
 from llm_assets.defs.config import config_class, section_from
 from llm_assets.defs.pipes import launcher
 from llm_assets.defs.progress import LISTENERS, DagsterProgress
-from llm_assets.stages import spec_of
+from llm_assets.stages import all_specs, spec_of
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
                 launcher=launcher(context),
                 force=force,
                 run_id=context.run.run_id,
+                coming=_selected(context),
             )
         except BaseException as error:
             for listener in LISTENERS:
@@ -115,6 +117,13 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         output_required=False,
         tags=spec.tags or None,
     )(materialise)
+
+
+def _selected(context: dg.AssetExecutionContext) -> list[tuple[AssetSpec, Section]]:
+    """The assets of this run, with their sections of the recipe."""
+    names = {key.to_user_string() for key in context.job_def.asset_layer.selected_asset_keys}
+    specs = [spec for name, spec in all_specs().items() if name in names and spec.loads]
+    return [(spec, settings.recipe().section(spec.name)) for spec in specs]
 
 
 def _said(error: BaseException) -> str:

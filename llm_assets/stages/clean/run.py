@@ -12,7 +12,7 @@ import polars as pl
 
 from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
-from llm_assets.core.documents import CLEANED
+from llm_assets.core.documents import CLEANED, EXTRACTED
 from llm_assets.core.ledger import LEDGER, write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
@@ -23,9 +23,10 @@ from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.clean import pii
 from llm_assets.stages.clean.filters import datatrove, measured, rules_of
 from llm_assets.stages.clean.filters.base import Rule, count, judge, prepare
-from llm_assets.stages.clean.language import expect, identify_all
+from llm_assets.stages.clean.language import LIKELY, expect, identify_all
 from llm_assets.stages.clean.standardise import standardise_all
 
+_NONSENSE = "Mixa lorem texto che oder with the und. " * 8
 CAPTURES_FILE = "captures.parquet"  # of extracted_pages
 
 
@@ -57,6 +58,13 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
         threaded=not config.datatrove_filters,  # which are written in Python, and hold the interpreter's lock
     )
     return _report(out, config)
+
+
+def load(config: CleanedCorpusConfig) -> None:
+    """Read both language models and load the compiled loops, which a text in no language calls all."""
+    expect(LIKELY, config.language)
+    row = {name: "" for name, kind in EXTRACTED.items() if kind == pl.String} | {"text": _NONSENSE}
+    clean(pl.DataFrame([row], schema=EXTRACTED, orient="row"), "", config, Tombstones.load(None))
 
 
 def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:

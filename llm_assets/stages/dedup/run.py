@@ -26,6 +26,7 @@ from llm_assets.core.shards import shard_name, write_shard
 from llm_assets.stages.dedup import lines, removal
 from llm_assets.stages.dedup.compare_kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.contamination import Suite, load_suite
+from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint
 from llm_assets.stages.dedup.index import IndexWriter, OlderIndex
 from llm_assets.stages.dedup.judge import THIS_CRAWL, Verdicts, judge, related, superseded
 from llm_assets.stages.dedup.order import judging_order
@@ -65,6 +66,11 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     _count_lines(report, changed, repeated)
     report.metrics |= _contamination_metrics(verdicts, config, older)
     return report
+
+
+def load(config: DedupedShardsConfig) -> None:
+    """Load the compiled loops that sign texts."""
+    fingerprint(pl.Series(["a text of some few words"]), config, HashFunctions.of(config), EvalRuns())
 
 
 def _write_index(files: Path, texts: Texts, kept: Array, repeated: lines.Repeated | None, config: DedupedShardsConfig) -> None:

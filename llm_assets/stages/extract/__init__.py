@@ -6,7 +6,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="extracted_pages",
         entry="llm_assets.stages.extract.run:run",
-        code_version="6",
+        code_version="7",
         gates="llm_assets.stages.extract.gates:gates",
         gate_names=(
             "pages_gave_text",
@@ -28,5 +28,6 @@ SPECS: tuple[AssetSpec, ...] = (
         libraries=("fastwarc", "resiliparse", "trafilatura"),
         partitioned=True,
         follows="raw_crawl",
+        loads="llm_assets.stages.extract.run:load",
     ),
 )

@@ -20,7 +20,7 @@ from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Report
 from llm_assets.core.shards import level, shard_name, write_shard
-from llm_assets.core.shardsteps import run_shard_steps, threads_here
+from llm_assets.core.shardsteps import MOST_THREADS, run_shard_steps, threads_here
 from llm_assets.stages.extract.html import check_extractor
 from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor, prepare
 
@@ -73,6 +73,11 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
     finally:
         end_kept()
     return _collect(out)
+
+
+def load(config: ExtractedPagesConfig) -> None:
+    """Start parsers for a crawl of any size."""
+    prepare(threads_here(MOST_THREADS, config.workers, config.executor), _limits(config), config.stall_seconds)
 
 
 def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:

@@ -164,9 +164,9 @@ def _like(supervisor: Supervisor, limits: dict[str, Any], stall_seconds: float) 
     return (supervisor.limits, supervisor.stall_seconds) == (limits, stall_seconds)
 
 
-def prepare(count: int, limits: dict[str, Any], stall_seconds: float, log: Path) -> None:
-    """Start so many parsers that will be wanted with these limits."""
-    for _ in range(count):
+def prepare(count: int, limits: dict[str, Any], stall_seconds: float, log: Path = Path(os.devnull)) -> None:
+    """Have so many parsers started that will be wanted with these limits."""
+    for _ in range(count - sum(_like(supervisor, limits, stall_seconds) for supervisor in _kept)):
         supervisor = Supervisor(limits, stall_seconds, log)
         supervisor.start()
         _kept.append(supervisor)
