@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from llm_assets.core import plots
+from llm_assets.core import plots, suites
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.documents import CLEANED, EXTRACTED
 from llm_assets.core.ledger import LEDGER, write_ledger
@@ -61,10 +61,11 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
 
 
 def load(config: CleanedCorpusConfig) -> None:
-    """Read both language models and load the compiled loops, which a text in no language calls all."""
+    """Read both language models, load the compiled loops, which a text in no language calls all, and what checks them."""
     expect(LIKELY, config.language)
     row = {name: "" for name, kind in EXTRACTED.items() if kind == pl.String} | {"text": _NONSENSE}
     clean(pl.DataFrame([row], schema=EXTRACTED, orient="row"), "", config, Tombstones.load(None))
+    suites.load()
 
 
 def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:
@@ -217,6 +218,6 @@ def _report(out: WorkDir, config: CleanedCorpusConfig) -> Report:
     if kept.height:
         plots.histogram(out.files / "words.png", kept["n_words"].clip(0, 1000).to_list(), title="Words a document", x="words")
         charts["words a document"] = "words.png"
-    sampled = kept.sort("doc_id").head(3).iter_rows(named=True)
+    sampled = kept.bottom_k(3, by="doc_id").sort("doc_id").iter_rows(named=True)
     samples = {row["title"] or row["doc_id"]: row["text"][:500] for row in sampled}
     return Report(counts=counts, metrics=figures, plots=charts, samples=samples)

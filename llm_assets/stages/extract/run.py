@@ -178,7 +178,7 @@ def _collect(out: WorkDir) -> Report:
     filled = texts.select((pl.col(name) != "").mean().fill_null(0.0).round(4).name.prefix("share_with_") for name in _FILLED)
     licenses = texts.filter(pl.col("license") != "").group_by("license_id").len("pages")
     charsets = captures.group_by("charset", "charset_source").len("pages")
-    sampled = texts.sort("doc_id").head(3)
+    sampled = texts.bottom_k(3, by="doc_id").sort("doc_id")
     return Report(
         counts=counts,
         metrics={

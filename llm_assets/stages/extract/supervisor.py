@@ -8,7 +8,7 @@ started before there is anything to do. A process says when it is ready, and wha
 import atexit
 import json
 import os
-import selectors
+import select
 import signal
 import subprocess
 import sys
@@ -49,6 +49,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
         self._buffer = b""
+        self._poll = select.poll()
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -83,7 +84,9 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us: a parser that it ends would count as ended by its page
             )
-        self._buffer, self._ready = b"", False
+        self._buffer, self._ready, self._poll = b"", False, select.poll()
+        assert self._process.stdout is not None
+        self._poll.register(self._process.stdout, select.POLLIN)
 
     def _await(self) -> None:
         """Wait for a process that was started. ``WorkerDied`` where it ends before it is ready: that is no page's doing."""
@@ -109,11 +112,9 @@ class Supervisor:
         assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._buffer:
-            with selectors.DefaultSelector() as selector:
-                selector.register(descriptor, selectors.EVENT_READ)
-                if not selector.select(seconds):
-                    return None
-            chunk = os.read(descriptor, 1 << 16)
+            if not self._poll.poll(1000 * seconds):
+                return None
+            chunk = os.read(descriptor, 1 << 18)
             if not chunk:
                 return None
             self._buffer += chunk
