@@ -6,13 +6,12 @@ The Dagster skin, the command line and the tests call ``produce``; only how the 
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import last_run, plot_process, views
+from llm_assets.core import ahead, last_run, views
 from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
@@ -59,11 +58,13 @@ def produce(
     launcher: Launcher | None = None,
     force: bool = False,
     run_id: str = "",
+    coming: Iterable[tuple[AssetSpec, Section]] = (),
 ) -> Outcome:
     """Materialise one asset (one partition of it) and, if its gates pass, make it current.
 
     An artefact of equal identity is reused at once; ``force`` builds ``<identity>.<n>``. The caller must look at
     ``Outcome.failed``: when a gate blocked, the artefact is in the store but not current (``accept_or_raise`` does both).
+    ``coming``: assets that the caller makes after this one; what they need is loaded meanwhile (``ahead``).
     Raises ``StoreError`` for missing inputs, a busy lock or a full disk; whatever the stage raises passes through, and the work
     folder stays for the next try.
     """
@@ -85,11 +86,10 @@ def produce(
             if found is not None:  # another run finished it while we waited for nothing: look again under the lock
                 store.drop(work)
                 return _judged(store, spec, found, inputs, config, Report.load(found.about), reused=True)
+            ahead.load(spec, coming)
             started, clock = datetime.now(UTC), time.perf_counter()
             job = Job.of(spec, inputs, work, config, store.root)
-            # An asset with a ledger has at least its funnel to draw, one that runs in a process of its own its curves.
-            draws = COUNTS_GATE in spec.gate_names or (launcher is not None and spec.process)
-            with PeakMemory() as memory, plot_process.beside() if draws else nullcontext():
+            with PeakMemory() as memory:
                 if launcher is not None and spec.process:
                     launcher(job, progress)
                 else:
