@@ -32,7 +32,6 @@ from llm_assets.stages import all_specs, spec_of
 from llm_assets.stages.audit import receipts, scrub, selection, takedown
 from llm_assets.stages.audit.compared import concerned_later
 from llm_assets.stages.audit.lookup import current_inputs
-from llm_assets.stages.audit.needles import Needles
 from llm_assets.stages.audit.reading import TABLES, training_rows
 from llm_assets.stages.audit.search import search, tokenizers
 
@@ -56,7 +55,10 @@ class Hands(Protocol):
         """Show the affected models to whoever looks at them."""
 
     def history(self) -> list[Path]:
-        """Folders outside the store where a history of runs is kept."""
+        """Folders, in the store or elsewhere, where a history of runs is kept."""
+
+    def clean(self, change: Callable[[str], str]) -> None:
+        """Let ``change`` go over every text of a history that is kept in no folder."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def apply(
             _make_crawls(store, recipe, records, request, hands, say)
             _make_datasets(store, records, request, hands)
             _remember(store, records, request)
-            redacted = _scrub(store, request, hands.history(), say)
+            redacted = _scrub(store, request, hands, say)
             _share(store, request)
             hands.tell(request)
         receipt = receipts.sign(_receipt(store, records, request, redacted), receipts.private_key(store.root))
@@ -292,21 +294,23 @@ def _remember(store: Store, records: Takedowns, request: Request) -> None:
             records.remember(request.id, ref, training_rows(store.root / ref, ref))
 
 
-def _scrub(store: Store, request: Request, history: list[Path], say: Callable[[str], None]) -> list[dict[str, str]]:
+def _scrub(store: Store, request: Request, hands: Hands, say: Callable[[str], None]) -> list[dict[str, str]]:
     """Take the texts out of all that stays; returns each file that was changed, with its digests."""
-    needles = Needles(takedown.texts_of(store.root, request.must_go, request.documents))
+    needles = takedown.needles_of(store.root, request.must_go, request.documents)
+    mark = f"[taken down: {request.id}]"
     apart = [
         store.root / name for name in (*takedown.OF_CRAWL, "instruction_dataset", "preference_dataset", "eval_suite", ".trash")
     ]
     decoders = tokenizers(store.root)
     found = []
-    for root in (store.root, *(one for one in history if not one.is_relative_to(store.root))):
+    for root in (store.root, *(one for one in hands.history() if not one.is_relative_to(store.root))):
         for hit in list(search(root, needles, apart)):
             before = _sha256(hit.path)
-            scrub.scrub(hit.path, needles, f"[taken down: {request.id}]", decoders)
+            scrub.scrub(hit.path, needles, mark, decoders)
             name = hit.path.relative_to(store.root).as_posix() if root == store.root else str(hit.path)
             say(f"taken out of {name}")
             found.append({"file": name, "before": before, "after": _sha256(hit.path)})
+    hands.clean(lambda value: scrub.changed(value, needles, mark, decoders))
     return found
 
 

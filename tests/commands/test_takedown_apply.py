@@ -189,6 +189,7 @@ def test_a_copy_at_another_address_comes_back_however_often_it_is_killed(world):
     for crawl in (FIRST, FOURTH):  # where it is a revisit
         assert ledger(world, "raw_crawl", crawl, VICTIM) == ("tombstone", f"url: {VICTIM}", None)
     assert not killed.exists() and other.exists()
+    assert hands.cleaned == (f"[taken down: {receipt['id']}]", "sample: another")
     assert {row["file"].rpartition("/")[2] for row in receipt["redacted"]} == {
         "report.json", "probe.json", "model_card.md", "samples.parquet"
     }  # fmt: skip

@@ -128,3 +128,6 @@ class Hands:
 
     def history(self):
         return []
+
+    def clean(self, change):
+        self.cleaned = change(f"sample: {victim()}"), change("sample: another")
