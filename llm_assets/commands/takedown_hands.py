@@ -25,9 +25,11 @@ class DagsterHands:
 
     def make(self, names: Sequence[str], crawl: str) -> None:
         """One run for a crawl's assets; for others, one for each job that has some of them."""
+        if not names:
+            return
         parts = [Part("data_refresh", tuple(names), partitioned=True)] if set(names) <= set(DATA_PARTITIONED) else []
         with ConsoleListener() as listener:
-            if names and not run_parts(parts or selected(all_parts(), names), crawl or first_crawl(), listener):
+            if not run_parts(parts or selected(all_parts(), names), crawl or first_crawl(), listener):
                 why = "; ".join(f"{name}: {said}" for name, said in listener.failures.items())
                 where = ", ".join(named(name, crawl) if crawl else name for name in names)
                 raise LlmAssetsError(
