@@ -189,7 +189,7 @@ def test_the_drill(refreshed, tmp_path):
     shutil.copytree(made.store.root, tmp_path / "store")
     house = House(tmp_path)
     page = vanished(house.store)
-    needles = Needles([page["text"], page["description"]])
+    needles = Needles([page["text"], page["description"] or ""])
     (house.store.root / ".dagster" / "console.log").open("a").write(f"a sample: {page['text'][:120]}\n")
     before = {hit.path.relative_to(house.store.root).parts[0] for hit in search(house.store.root, needles)}
     assert before >= {"raw_crawl", "cleaned_corpus", "deduped_shards", "tokenized_dataset", "instruction_dataset", ".dagster"}

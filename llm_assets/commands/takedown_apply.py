@@ -5,7 +5,6 @@ made of it; then what is made of all crawls. Weights stay, and are named as affe
 in place, and the receipt is written last. Superseded versions are left to ``llm-assets gc``, which is told that they must go.
 """
 
-import getpass
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from llm_assets.stages import all_specs, spec_of
 from llm_assets.stages.audit import receipts, scrub, selection, takedown
 from llm_assets.stages.audit.compared import concerned_later
 from llm_assets.stages.audit.lookup import current_inputs
-from llm_assets.stages.audit.reading import TABLES, training_rows
+from llm_assets.stages.audit.reading import MODELS, TABLES, training_rows
 from llm_assets.stages.audit.search import search, tokenizers
 
 NOTHING, DONE = "nothing to do", "done"
@@ -116,8 +115,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _refuse_busy(store: Store) -> None:
-    """A run that is making data may have read what is taken down, and would bring it back."""
-    for asset in (*takedown.OF_CRAWL, *takedown.OF_ALL):
+    """A run at work may have read what is taken down: it would bring it back, or make a model that nobody names as affected."""
+    for asset in (*takedown.OF_CRAWL, *takedown.OF_ALL, *MODELS):
         for lock in sorted((store.root / ".work" / asset).glob("*/*.lock")):
             crawl, identity = lock.parent.name, lock.name.removesuffix(".lock")
             if store.is_held(asset, crawl, identity):
@@ -136,13 +135,13 @@ def _begin(store: Store, records: Takedowns, order: Order, standings: Sequence[S
     inputs = current_inputs(store)
     found = takedown.reach(store, inputs, order.asked, standings)
     current = {one["doc_id"] for one in found.found.captures}
-    if not current and not order.even_if_absent and not is_buried(store, order.asked):
+    if not current and not found.must_go and not order.even_if_absent and not is_buried(store, order.asked):
         raise Absent(absent(order.asked, [crawl.partition for crawl in inputs.many("raw_crawl")]))
     now = datetime.now(UTC)
     request = Request(
         id=f"{now:%Y%m%dT%H%M%SZ}-{digest(order.asked)[:8]}",
         recipe=store.recipe,
-        by=order.by or getpass.getuser(),
+        by=order.by,
         asked_at=now.isoformat(timespec="seconds"),
         reason=order.reason,
         asked=order.asked,

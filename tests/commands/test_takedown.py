@@ -33,6 +33,7 @@ def test_a_plan_in_words_and_as_json_writes_nothing(house):
     code, words, _ = said("plan", "--url", url("kept"))
     assert code == 0
     assert words.startswith(f"2 documents: 1 in {FIRST}, 1 in {SECOND}\n")
+    assert "files of your own" not in words
     for line in (
         f"  {FIRST}: holds documents that are taken down",
         f"  {SECOND}: holds revisits of them",
@@ -68,6 +69,7 @@ def test_nothing_matches_and_nothing_is_asked(house):
     assert (code, out) == (1, "")
     assert f"no crawl holds a document of host other.example; looked through {FIRST}, {SECOND}" in err
     assert said("plan")[0] != 0 and said("apply", "--url", "no address")[0] != 0
+    assert said("apply", "--url", url("kept"))[0] != 0  # nobody asks
     assert not (house.store.root / "takedowns").exists()
 
 

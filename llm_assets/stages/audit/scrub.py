@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from llm_assets.core.errors import InputError
+from llm_assets.core.errors import InputError, StoreBusy
 from llm_assets.core.jsonio import write_atomic
 from llm_assets.stages.audit.needles import Needles
 from llm_assets.stages.audit.search import Decoder, look, said
@@ -28,14 +28,17 @@ Change = Callable[[Any], Any]
 
 
 def scrub(path: Path, needles: Needles, mark: str, decoders: list[Decoder]) -> None:
-    """Rewrite one file without the texts. Raises ``InputError`` where it still holds some after."""
+    """Rewrite one file without the texts. Raises ``InputError`` where it still holds some, ``StoreBusy`` where it is locked."""
     head = path.read_bytes()[:16]
 
     def change(value: Any) -> Any:
         return changed(value, needles, mark, decoders)
 
     if head.startswith(_SQLITE):
-        _database(path, needles, change)
+        try:
+            _database(path, needles, change)
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"{path}: {error}; stop what has it open (the UI, the daemon), then say the same again") from error
     elif head.startswith(_PARQUET):
         write_atomic(path, _table(path, change))
     elif path.suffix in (".json", ".jsonl") or head[:1] in (b"{", b"["):
