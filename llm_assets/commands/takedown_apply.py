@@ -37,7 +37,6 @@ from llm_assets.stages.audit.search import search, tokenizers
 NOTHING, DONE = "nothing to do", "done"
 _TOKENS = "tokenized_dataset"
 _LATE = (*takedown.COMPARED, _TOKENS)
-_BLOCK = 1 << 20
 
 
 class Absent(InputError):
@@ -86,16 +85,15 @@ def apply(
         say(f"take-down {request.id}: {len(request.documents):,} documents in {', '.join(request.crawls) or 'no crawl'}")
         _bury(store, request)
         hands.make(["tombstones"], "")
-        redacted: list[dict[str, str]] = []
         if request.documents:
             _drop_unfinished(store, request)
             _make_crawls(store, recipe, records, request, hands, say)
             _make_datasets(store, records, request, hands)
             _remember(store, records, request)
-            redacted = _scrub(store, request, hands, say)
+            _scrub(store, records, request, hands, say)
             _share(store, request)
             hands.tell(request)
-        receipt = receipts.sign(_receipt(store, records, request, redacted), receipts.private_key(store.root))
+        receipt = receipts.sign(_receipt(store, records, request), receipts.private_key(store.root))
         write_json(records.folder / request.id / RECEIPT_FILE, receipt)
         return receipt
 
@@ -138,6 +136,7 @@ def _begin(store: Store, records: Takedowns, order: Order, standings: Sequence[S
     if not current and not found.must_go and not order.even_if_absent and not is_buried(store, order.asked):
         raise Absent(absent(order.asked, [crawl.partition for crawl in inputs.many("raw_crawl")]))
     now = datetime.now(UTC)
+    open_still = bool(current) or not is_buried(store, order.asked)  # else all is done but what 'gc' has to do
     request = Request(
         id=f"{now:%Y%m%dT%H%M%SZ}-{digest(order.asked)[:8]}",
         recipe=store.recipe,
@@ -145,10 +144,10 @@ def _begin(store: Store, records: Takedowns, order: Order, standings: Sequence[S
         asked_at=now.isoformat(timespec="seconds"),
         reason=order.reason,
         asked=order.asked,
-        documents=found.documents if current else {},
-        crawls=tuple(found.crawls) if current else (),
+        documents=found.documents if open_still else {},
+        crawls=tuple(found.crawls) if open_still else (),
         before=_state(store),
-        affected=found.affected if current else {},
+        affected=found.affected if open_still else {},
         must_go=tuple(found.must_go),
     )
     records.begin(request)
@@ -293,24 +292,22 @@ def _remember(store: Store, records: Takedowns, request: Request) -> None:
             records.remember(request.id, ref, training_rows(store.root / ref, ref))
 
 
-def _scrub(store: Store, request: Request, hands: Hands, say: Callable[[str], None]) -> list[dict[str, str]]:
-    """Take the texts out of all that stays; returns each file that was changed, with its digests."""
+def _scrub(store: Store, records: Takedowns, request: Request, hands: Hands, say: Callable[[str], None]) -> None:
+    """Take the texts out of all that stays; each file that was changed is written down, with its digests."""
     needles = takedown.needles_of(store.root, request.must_go, request.documents)
     mark = f"[taken down: {request.id}]"
     apart = [
         store.root / name for name in (*takedown.OF_CRAWL, "instruction_dataset", "preference_dataset", "eval_suite", ".trash")
     ]
     decoders = tokenizers(store.root)
-    found = []
     for root in (store.root, *(one for one in hands.history() if not one.is_relative_to(store.root))):
         for hit in list(search(root, needles, apart)):
             before = _sha256(hit.path)
             scrub.scrub(hit.path, needles, mark, decoders)
             name = hit.path.relative_to(store.root).as_posix() if root == store.root else str(hit.path)
             say(f"taken out of {name}")
-            found.append({"file": name, "before": before, "after": _sha256(hit.path)})
+            records.redact(request.id, {"file": name, "before": before, "after": _sha256(hit.path)})
     hands.clean(lambda value: scrub.changed(value, needles, mark, decoders))
-    return found
 
 
 def _sha256(path: Path) -> str:
@@ -328,7 +325,7 @@ def _share(store: Store, request: Request) -> None:
                 Store(store.root, pointer.suffix[1:]).accept(now)
 
 
-def _receipt(store: Store, records: Takedowns, request: Request, redacted: list[dict[str, str]]) -> dict[str, Any]:
+def _receipt(store: Store, records: Takedowns, request: Request) -> dict[str, Any]:
     replaced = list(records.replaced(request.id))
     made = {named(one.asset, one.partition) for one in replaced}
     after = _state(store)
@@ -350,7 +347,7 @@ def _receipt(store: Store, records: Takedowns, request: Request, redacted: list[
         "replaced": [vars(one) | {"concerned": list(one.concerned)} for one in replaced],
         "retired": sorted(name for name in request.before if name not in after and name not in made),
         "unchanged": kept,
-        "redacted": redacted,
+        "redacted": records.redacted(request.id),
         "affected_models": request.affected,
         "must_go": list(request.must_go),
     }
