@@ -1,9 +1,9 @@
 """What was taken down: ``<store>/takedowns/<id>/``, append-only, beside the artefacts, which never change.
 
 ``request.json`` is written before anything is done: what was asked and by whom, which documents, what was current then, which
-models had read them. ``replaced.jsonl`` grows as artefacts are made anew without them, ``redacted.jsonl`` as files that stay are
-changed. ``receipt.json``, signed, is the last.
-``remembered/`` keeps, for data that must go, which documents a training read of it: ids and counts, no text.
+models had read them. ``replaced.jsonl`` grows as artefacts are made anew without them, ``redacted.jsonl`` as files that stay
+are changed. ``receipt.json``, signed, is the last. ``remembered/`` keeps, for data that must go, which documents a training
+read of it: ids and counts, no text.
 
 A reader of an older crawl that was made anew is told what it read before, if nothing that was removed concerned it
 (``as_read``): so its identity stays, and it isn't rebuilt.

@@ -122,6 +122,12 @@ def test_what_can_not_be_changed_is_said(root, needles):
     assert (root / "weights.gguf").stat().st_size == before
 
 
+def test_a_picture_in_a_history_is_known_by_a_piece_of_it():
+    piece = "QmFzZTY0" * 15
+    needles = Needles([], [piece])
+    assert needles.found_in(f"![sheet](data:image/png;base64,AAAA{piece}BBBB)") and not needles.found_in(piece[1:] + "xx")
+
+
 def test_short_texts_are_known_as_a_whole_and_shorter_ones_not_at_all():
     assert Needles(["American author, born in Maine"]).found_in("(a person wrote: American author born in Maine)")
     assert not Needles(["American author, born in Maine"]).found_in("an American author born in Ohio, Maine")
