@@ -14,7 +14,6 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from llm_assets.commands.run import DATA_PARTITIONED
 from llm_assets.core.claims import read_claims
 from llm_assets.core.errors import GateBlocked
 from llm_assets.core.ledger import counts_add_up
@@ -168,14 +167,14 @@ def test_a_doctored_artefact_is_refused_and_current_stays(refreshed, asset):
         accept_or_raise(outcome)
 
 
-def vanished(store):
-    """A page that the first crawl kept, that has instructions, and that the later crawl did not meet again."""
-    later = pl.read_parquet(store.current("raw_crawl", LATER).file("index.parquet"))["canonical_url"]
+def unchanged(store):
+    """A page that the first crawl kept, that has instructions and no duplicate, and that the later crawl met again unchanged."""
+    later = pl.read_parquet(store.current("raw_crawl", LATER).file("index.parquet")).filter(pl.col("record_type") == "revisit")
     asked = pl.read_parquet(store.current("instruction_dataset").file("train.parquet"))["doc_id"]
     pages = pl.concat([pl.read_parquet(path) for path in store.current("deduped_shards", FIRST).shards()])
     twins = pl.concat([pl.read_parquet(store.current("deduped_shards", c).file("ledger.parquet")) for c in (FIRST, LATER)])
     found = pages.filter(
-        ~pl.col("canonical_url").is_in(later.to_list()),
+        pl.col("doc_id").is_in(later["revisit_of"].to_list()),
         pl.col("doc_id").is_in(asked.to_list()),
         ~pl.col("doc_id").is_in(twins["related_doc"].drop_nulls().to_list()),
         pl.col("n_words") > 40,
@@ -188,16 +187,19 @@ def test_the_drill(refreshed, tmp_path):
     made = refreshed[0]
     shutil.copytree(made.store.root, tmp_path / "store")
     house = House(tmp_path)
-    page = vanished(house.store)
+    page = unchanged(house.store)
     needles = Needles([page["text"], page["description"] or ""])
     (house.store.root / ".dagster" / "console.log").open("a").write(f"a sample: {page['text'][:120]}\n")
     before = {hit.path.relative_to(house.store.root).parts[0] for hit in search(house.store.root, needles)}
     assert before >= {"raw_crawl", "cleaned_corpus", "deduped_shards", "tokenized_dataset", "instruction_dataset", ".dagster"}
-    other = {name: house.store.current(name, LATER) for name in DATA_PARTITIONED}
+    other = {name: house.store.current(name, LATER) for name in ("cleaned_corpus", "deduped_shards", "tokenized_dataset")}
     untouched = {name: (hash_files(one.files), mtimes(one.files)) for name, one in other.items()}
     weights = {name: hash_weights(house.store.current(name)) for name in ("base_model", "sft_model", "rlhf_model")}
     plan = json.loads(house.cli("takedown", "plan", "--url", page["url"], "--json").stdout)
-    assert list(plan["crawls"]) == [FIRST] and {ref.split("/")[0] for ref in plan["affected"]} >= {"base_model", "sft_model"}
+    assert list(plan["crawls"]) == [FIRST, LATER] and {ref.split("/")[0] for ref in plan["affected"]} >= {
+        "base_model",
+        "sft_model",
+    }
 
     done = house.cli("takedown", "apply", "--url", page["url"], "--by", "An Auditor", "--reason", "asked", "--json")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -208,7 +210,7 @@ def test_the_drill(refreshed, tmp_path):
     assert checked.returncode == 0, checked.stdout
 
     assert [(hit.path, hit.where) for hit in search(house.store.root, needles)] == []
-    assert {name: house.store.current(name, LATER) for name in DATA_PARTITIONED} == other
+    assert {name: house.store.current(name, LATER) for name in other} == other
     assert {name: (hash_files(one.files), mtimes(one.files)) for name, one in other.items()} == untouched
     assert {name: hash_weights(house.store.current(name)) for name in weights} == weights
     standing = {one["asset"]: one for one in json.loads(house.cli("status", "--json").stdout)}
