@@ -48,7 +48,7 @@ def status_page(root: Path, navigation: str = "") -> str:
 
 
 def run_status(as_json: bool = False) -> str:
-    """One line an asset and crawl: its state, and why where it isn't fresh."""
+    """One line an asset and crawl: its state, and why where it isn't fresh; and which models read what was taken down since."""
     found = all_standings()
     if as_json:
         return json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1)
@@ -77,11 +77,12 @@ def run_plan(as_json: bool = False) -> str:
     lines = []
     for title, rows in (("made anew", made.certain), ("made anew if an input comes out otherwise", made.possible)):
         if rows:
-            lines += [f"{title}:", *_costs(rows), ""]
-    return "\n".join([*lines, _sum(made)])
+            lines += [f"{title}:", *costs(rows), ""]
+    return "\n".join([*lines, summed(made)])
 
 
-def _costs(rows: Iterable[Standing]) -> list[str]:
+def costs(rows: Iterable[Standing]) -> list[str]:
+    """A line each: name, what it cost the last time, why."""
     rows = list(rows)
     width = max(len(one.name) for one in rows)
     lines = []
@@ -92,7 +93,8 @@ def _costs(rows: Iterable[Standing]) -> list[str]:
     return lines
 
 
-def _sum(made: Plan) -> str:
+def summed(made: Plan) -> str:
+    """What a plan costs in all."""
     (least, most), (least_gpu, most_gpu) = made.seconds, made.gpu_hours
     unknown = sum(not one.seconds for one in (*made.certain, *made.possible))
     said = f"{least:,.0f} s" if least == most else f"{least:,.0f} to {most:,.0f} s"

@@ -6,7 +6,7 @@ anew depends on what that turns out to be, since equal content triggers nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llm_assets.core.artefact import Artefact
@@ -18,6 +18,7 @@ from llm_assets.core.oneline import shortened
 from llm_assets.core.recipe.base import Section, identity_values
 from llm_assets.core.spec import AssetSpec
 from llm_assets.core.store import INCOMING, UNPARTITIONED, Store, named
+from llm_assets.core.takedowns import Takedowns
 
 _VALUE_CHARS = 60
 _RUNNING = "a process is making it now"
@@ -32,7 +33,7 @@ class Standing:
     ``missing``: nothing was accepted yet; ``running``: a process holds its lock. ``reasons`` say why, or what is left to note.
     ``identity``: what readers see, "" for nothing. ``ready``: what would be made is in the store already, and is taken at once.
     ``roots``: the first that are not fresh, by name. ``seconds``, ``gpu_hours``: what it cost when it was made last under this
-    or another recipe, 0 if never.
+    or another recipe, 0 if never. ``affected_by``: take-downs of documents that it was trained on, which it still bears.
     """
 
     asset: str
@@ -44,6 +45,7 @@ class Standing:
     roots: tuple[str, ...] = ()
     seconds: float = 0.0
     gpu_hours: float = 0.0
+    affected_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,7 +78,14 @@ def standings(
     for spec in in_order(specs):
         for partition in partitions if spec.partitioned else [UNPARTITIONED]:
             found[spec.name, partition] = _standing(store, spec, partition, sections[spec.name], found)
-    return list(found.values())
+    affected = Takedowns(store.root).affected()
+    return [_affected(one, affected.get(f"{one.asset}/{one.partition}/{one.identity}", ())) for one in found.values()]
+
+
+def _affected(one: Standing, takedowns: Iterable[str]) -> Standing:
+    named = tuple(takedowns)
+    told = (f"affected by the take-down {', '.join(named)}",) if named else ()
+    return replace(one, affected_by=named, reasons=(*told, *one.reasons))
 
 
 def _standing(

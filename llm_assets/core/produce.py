@@ -69,6 +69,7 @@ def produce(
     progress = progress or Silent()
     if spec.partitioned:
         check_partition_key(partition)
+    force = force or (spec.source and "read_again" in spec.tags)
     inputs = find_inputs(store, spec, partition, config, everything=force)
     with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
@@ -100,7 +101,7 @@ def produce(
             if known is not None:  # fetched again, and nothing had changed: the next fetch must not go on from this one
                 store.drop(work)
             artefact = known or store.publish(work, manifest)
-            return _judged(store, spec, artefact, inputs, config, report, reused=False)
+            return _judged(store, spec, artefact, inputs, config, report, reused=known is not None)
 
 
 def accept_or_raise(outcome: Outcome) -> Outcome:

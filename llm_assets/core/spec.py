@@ -47,7 +47,8 @@ class AssetSpec:
     ``code_version`` changes by hand when the result may change; ``code`` lists modules or packages besides the stage's
     own module (the entry's) whose code decides the result; the code-version guard hashes these all.
     ``libraries`` are the distributions whose version decides the result.
-    A ``source`` is not a function: its identity is the digest of its content and it is never refetched unasked.
+    A ``source`` is not a function: its identity is the digest of its content and it is never refetched unasked, unless the tag
+    ``read_again`` says that each run reads it (a list that people add to).
     ``process`` runs the entry in a subprocess (training, and anything that imports torch).
     ``follows`` names the input whose kept documents this stage takes in: a gate compares the two ledgers, document by document,
     and the retention funnel goes on from there.

@@ -204,6 +204,10 @@ class Store:
             pointer.unlink()
         raise StoreError(f"{artefact.ref} was removed from the store while it was judged; start its run again")
 
+    def forget(self, asset: str, partition: str) -> None:
+        """Remove ``CURRENT``: readers see nothing any more; the artefact stays until ``gc``."""
+        self._pointer(asset, partition).unlink(missing_ok=True)
+
     # crawl order
 
     def crawl_order(self) -> dict[str, int]:

@@ -28,6 +28,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="reward_model",
         entry="llm_assets.stages.reward.model:run",
+        code_version="2",
         inputs=(Input("sft_model"), Input("preference_dataset")),
         gates="llm_assets.stages.reward.model_gates:gates",
         gate_names=("reward_pairs", "reward_above_baselines", "reward_above_chance", "reward_reloads"),

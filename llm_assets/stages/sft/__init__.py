@@ -29,6 +29,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="sft_model",
         entry="llm_assets.stages.sft.model:run",
+        code_version="2",
         inputs=(Input("base_model"), Input("tokenizer"), Input("instruction_dataset")),
         gates="llm_assets.stages.sft.model_gates:gates",
         gate_names=("sft_trained_tokens", "sft_learned", "sft_lora_merge", "sft_loads"),
