@@ -7,10 +7,10 @@ from llm_assets.core.recipe.pretraining import BaseModelConfig, ModelShape
 
 _TINY = BaseModelConfig(
     model=ModelShape(hidden_size=96, n_layers=2, n_heads=3, n_kv_heads=3, head_dim=32, ffn_size=256),
-    train_tokens=196_608,
+    train_tokens=81_920,
     sequence_length=128,
-    batch_rows=16,
-    evaluate_every_steps=96,
+    batch_rows=8,
+    evaluate_every_steps=80,
     validation_tokens=8_192,
     checkpoint_every_steps=10_000,
 )
