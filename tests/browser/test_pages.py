@@ -131,7 +131,7 @@ def test_a_schedule_is_turned_on_and_off(ui, page):
         return ui.ask(query)["scheduleOrError"]["scheduleState"]["status"]
 
     page.goto(f"{ui.url}/automation")
-    switch = page.locator("xpath=(//a[contains(., 'weekly_refresh')]/parent::*//label)[last()]")
+    switch = page.locator("xpath=//a[contains(., 'weekly_refresh')]/parent::*//label[contains(@class, 'formatSwitch')]")
     assert state() == "STOPPED"
     switch.click()
     until(lambda: state() == "RUNNING", "the schedule to run")

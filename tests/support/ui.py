@@ -116,13 +116,18 @@ class Ui:
         return until(lambda: (status := self.status(run)) in ("SUCCESS", "FAILURE", "CANCELED") and status, f"run {run} to end")
 
     def observations(self, asset: str) -> list[dict[str, Any]]:
-        """Description and metadata of an asset's observations, the newest first."""
+        """The metadata of an asset's observations, label → value, the newest first."""
         query = (
-            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset { assetObservations { description "
-            "metadataEntries { label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } } } } } }"
+            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset { assetObservations { "
+            "metadataEntries { label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } "
+            "... on TextMetadataEntry { text } } } } } }"
         )
-        found: list[dict[str, Any]] = self.ask(query, key={"path": [asset]})["assetOrError"]["assetObservations"]
-        return found
+        found = self.ask(query, key={"path": [asset]})["assetOrError"]["assetObservations"]
+        kinds = ("text", "intValue", "floatValue")
+        return [
+            {entry["label"]: next((entry[kind] for kind in kinds if kind in entry), None) for entry in one["metadataEntries"]}
+            for one in found
+        ]
 
     def cli(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """``llm-assets`` over the same store."""
