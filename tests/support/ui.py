@@ -27,6 +27,8 @@ _TEXT = (
     "People have watched the {0} for hundreds of years, and they have written down what they saw in many books. "
     "In spring the {0} builds a nest of grass. The young stay with it until summer, and then they go their own way. "
 )
+# What a page may hold, and what must stay text wherever it is shown.
+HOSTILE = "The sign says <script>document.title='taken'</script> <img src=https://outside.example/x.png> ![y](https://outside.example/y)."
 _NAMES = ("otter", "heron", "pike", "beaver", "frog", "newt", "swan", "crane", "eel", "carp", "vole", "mink", "stork", "toad")
 
 
@@ -34,7 +36,7 @@ def write_documents(folder: Path) -> None:
     """A few short pages of text, of which two say the same."""
     folder.mkdir(parents=True)
     for number, name in enumerate(_NAMES):
-        (folder / f"{name}.txt").write_text(f"{_TEXT.format(name)}\n\nThis is page {number} of the {name} book.\n")
+        (folder / f"{name}.txt").write_text(f"{HOSTILE}\n\n{_TEXT.format(name)}\n\nThis is page {number} of the {name} book.\n")
     (folder / "copy.txt").write_text((folder / "otter.txt").read_text())
 
 
