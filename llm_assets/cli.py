@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from llm_assets.commands import takedown
 from llm_assets.core.errors import LlmAssetsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A factory for language models, as Dagster assets.")
+
+app.add_typer(takedown.app, name="takedown")
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", envvar="LLM_ASSETS_RECIPE", help="A shipped recipe's name, or the path of a .yaml file")
@@ -122,10 +125,17 @@ def gc(
 ) -> None:
     """Remove artefacts that no manifest reaches, abandoned work, and old runs that no asset page shows."""
     _use(recipe)
-    from llm_assets.commands.gc import Policy, run_gc, seconds, sources
+    from llm_assets.commands.gc import run_gc, seconds, sources
+    from llm_assets.core.gc import Policy
+    from llm_assets.core.produce import store_root
+    from llm_assets.core.takedowns import Takedowns
 
     policy = Policy(
-        keep, seconds(older_than, "--older-than"), seconds(unfinished_older_than, "--unfinished-older-than"), sources=sources()
+        keep,
+        seconds(older_than, "--older-than"),
+        seconds(unfinished_older_than, "--unfinished-older-than"),
+        frozenset(Takedowns(store_root()).must_go()),
+        sources(),
     )
     age = seconds(runs_older_than, "--runs-older-than")
     typer.echo(run_gc(policy, runs_older_than_s=age, runs_keep=runs_keep, dry_run=dry_run, as_json=as_json))
@@ -147,6 +157,23 @@ def explain(
 
 
 @app.command()
+def trace(
+    what: Annotated[str, typer.Argument(help="A URL, document id, file of a crawl's folder, sha256 of a page, or host")] = "",
+    recipe: RecipeOption = "demo",
+    model: Annotated[str, typer.Option(help="base_model, sft_model, reward_model, rlhf_model, or an older one's ref")] = "",
+    step: Annotated[str, typer.Option(help="A step of the model, or a range: 100 or 100-110")] = "",
+    shard: Annotated[str, typer.Option(help="A token shard: CRAWL/NUMBER")] = "",
+    token: Annotated[int, typer.Option(help="A position in the shard, from 0")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """What was made of a document: shards, tokens, pairs, steps, models; or which documents a step or a token is of."""
+    _use(recipe)
+    from llm_assets.commands.trace import run_trace
+
+    typer.echo(run_trace(what, model, step, shard, token, as_json))
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="A SELECT, DESCRIBE or SUMMARIZE; none lists the tables")] = "",
     recipe: RecipeOption = "demo",
@@ -163,6 +190,19 @@ def sql(
     if form not in get_args(Form):
         raise InputError(f"--format {form}: there is no such form; take {', '.join(get_args(Form))}")
     typer.echo(run_sql(query, form, export))  # type: ignore[arg-type]
+
+
+@app.command("content-summary")
+def content_summary(
+    model: Annotated[str, typer.Option(help="A model's asset: base_model, sft_model, rlhf_model …")] = "rlhf_model",
+    recipe: RecipeOption = "demo",
+    as_html: Annotated[bool, typer.Option("--html", help="One HTML page instead of Markdown")] = False,
+) -> None:
+    """The public summary of a model's training content (EU AI Act, Article 53(1)(d)), from the marts."""
+    _use(recipe)
+    from llm_assets.commands.content_summary import run_content_summary
+
+    typer.echo(run_content_summary(model, as_html))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from llm_assets.defs import (
     release,
     settings,
     skin,
+    status,
     tokens,
 )
 
@@ -30,7 +31,7 @@ SKINS = (
 skin.check_catalogue(SKINS, settings.recipe().catalogue)
 
 defs = dg.Definitions(
-    assets=[skin.asset(item) for item in SKINS],
+    assets=[*(skin.asset(item) for item in SKINS), status.pipeline_status],
     jobs=list(automation.JOBS),
     sensors=list(automation.SENSORS),
     schedules=list(automation.SCHEDULES),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from llm_assets.commands.instance import home_folder, instance
+from llm_assets.commands.instance import exists, instance
 from llm_assets.core.errors import InputError, StoreError
 from llm_assets.core.gc import Collected, Policy, collect
 from llm_assets.core.produce import store_root
@@ -48,7 +48,7 @@ def sources() -> frozenset[str]:
 
 
 def _runs(older_than_s: float, keep: int, dry_run: bool) -> tuple[list[str], int]:
-    if not (home_folder() / "history").is_dir() and not _has_other_storage():
+    if not exists():
         return [], 0
     from llm_assets.commands.run_history import prune
 
@@ -56,12 +56,6 @@ def _runs(older_than_s: float, keep: int, dry_run: bool) -> tuple[list[str], int
         checks = {spec.name: spec.checks for spec in all_specs().values()}
         done = prune(dagster, checks, before=time.time() - older_than_s, keep=keep, dry_run=dry_run)
     return list(done.run_ids), done.kept
-
-
-def _has_other_storage() -> bool:
-    """Whether the instance's own settings put its history elsewhere than into files (Postgres)."""
-    settings = home_folder() / "dagster.yaml"
-    return settings.is_file() and re.search(r"^(storage|run_storage):", settings.read_text("utf-8"), re.M) is not None
 
 
 def _lines(told: Collected, runs: list[str], runs_kept: int, dry_run: bool) -> Iterable[str]:

@@ -6,19 +6,19 @@ The Dagster skin, the command line and the tests call ``produce``; only how the 
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import plot_process, views
-from llm_assets.core.artefact import Artefact, Inputs, WorkDir
+from llm_assets.core import ahead, last_run, views
+from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
+from llm_assets.core.mirror import mirror_folder
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.readers import reading
 from llm_assets.core.recipe.base import Section
@@ -39,6 +39,7 @@ class Outcome:
     gates: list[Gate]
     manifest: Manifest
     reused: bool
+    waiting: Waiting | None = None
     before: Artefact | None = None
 
     @property
@@ -57,32 +58,38 @@ def produce(
     launcher: Launcher | None = None,
     force: bool = False,
     run_id: str = "",
+    coming: Iterable[tuple[AssetSpec, Section]] = (),
 ) -> Outcome:
     """Materialise one asset (one partition of it) and, if its gates pass, make it current.
 
     An artefact of equal identity is reused at once; ``force`` builds ``<identity>.<n>``. The caller must look at
     ``Outcome.failed``: when a gate blocked, the artefact is in the store but not current (``accept_or_raise`` does both).
+    ``coming``: assets that the caller makes after this one; what they need is loaded meanwhile (``ahead``).
     Raises ``StoreError`` for missing inputs, a busy lock or a full disk; whatever the stage raises passes through, and the work
     folder stays for the next try.
     """
     progress = progress or Silent()
     if spec.partitioned:
         check_partition_key(partition)
-    inputs = find_inputs(store, spec, partition, config)
+    force = force or (spec.source and "read_again" in spec.tags)
+    inputs = find_inputs(store, spec, partition, config, everything=force)
     with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
         if existing is not None and not force:
-            return _judged(store, spec, existing, inputs, config, Report.load(existing.files), reused=True)
-        with store.work(spec.name, partition, identity or INCOMING) as work:
-            found = None if spec.source else store.find(spec.name, partition, identity)
+            return _judged(store, spec, existing, inputs, config, Report.load(existing.about), reused=True)
+        place = store.work_folder(spec.name, partition)
+        with (
+            last_run.noted(place, store.recipe, identity, run_id),
+            store.work(spec.name, partition, identity or INCOMING) as work,
+        ):
+            found = store.finished(spec.name, partition, "" if spec.source else identity)
             if found is not None:  # another run finished it while we waited for nothing: look again under the lock
                 store.drop(work)
-                return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
+                return _judged(store, spec, found, inputs, config, Report.load(found.about), reused=True)
+            ahead.load(spec, coming)
             started, clock = datetime.now(UTC), time.perf_counter()
             job = Job.of(spec, inputs, work, config, store.root)
-            # An asset with a ledger has at least its funnel to draw, one that runs in a process of its own its curves.
-            draws = COUNTS_GATE in spec.gate_names or (launcher is not None and spec.process)
-            with PeakMemory() as memory, plot_process.beside() if draws else nullcontext():
+            with PeakMemory() as memory:
                 if launcher is not None and spec.process:
                     launcher(job, progress)
                 else:
@@ -100,7 +107,7 @@ def produce(
             if known is not None:  # fetched again, and nothing had changed: the next fetch must not go on from this one
                 store.drop(work)
             artefact = known or store.publish(work, manifest)
-            return _judged(store, spec, artefact, inputs, config, report, reused=False)
+            return _judged(store, spec, artefact, inputs, config, report, reused=known is not None)
 
 
 def accept_or_raise(outcome: Outcome) -> Outcome:
@@ -150,7 +157,8 @@ def _judged(
 
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, _before(store, spec, artefact))
+    before = _before(store, spec, artefact)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting, before)
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)
@@ -223,8 +231,13 @@ def _manifest(
 
 
 def store_root() -> Path:
-    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package)."""
+    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package).
+
+    Of a URL (``s3://bucket/prefix``): the folder of this machine that mirrors it.
+    """
     chosen = os.environ.get("LLM_ASSETS_STORE")
+    if chosen and "://" in chosen:
+        return mirror_folder(chosen)
     if chosen:
         return Path(chosen).expanduser().resolve()
     return project_root() / "data" / "store"

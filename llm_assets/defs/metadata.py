@@ -14,13 +14,13 @@ from llm_assets.core import pages, plots, views
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.claims import Claim, read_claims
 from llm_assets.core.produce import Outcome
-from llm_assets.core.report import Gate
+from llm_assets.core.report import COLUMNS, Gate
 from llm_assets.core.suites import GX
 
 # A data URI above this makes the asset page slow (measured by the design: 200 kB is still smooth).
 MAX_PLOT_BYTES = 200_000
 MAX_SAMPLE_CHARS = 500
-NOT_SHOWN = {"funnel", "claims"}  # the one is drawn, the others are a table
+NOT_SHOWN = {"funnel", "claims", COLUMNS}  # the one is drawn, the others are tables
 
 
 def value(raw: Any) -> Any:
@@ -73,6 +73,20 @@ def table(rows: list[dict[str, Any]]) -> Any:
     return dg.MetadataValue.table([dg.TableRecord(cell) for cell in cells], schema=dg.TableSchema(columns))
 
 
+def columns(name: str, told: dict[str, Any], rows: int | None) -> dict[str, Any]:
+    """What Dagster knows of tables: columns with types and descriptions, what each comes from, the name, the number of rows."""
+    schema = [dg.TableColumn(column, str(of["type"]), of["description"]) for column, of in told.items()]
+    deps = {
+        column: [dg.TableColumnDep(dg.AssetKey(asset), above) for asset, above in of["from"]] for column, of in told.items()
+    }
+    found = {
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(schema)),
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(deps)),
+        "dagster/table_name": dg.MetadataValue.text(name),
+    }
+    return found | ({"dagster/row_count": dg.MetadataValue.int(rows)} if rows is not None else {})
+
+
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """All metadata of a materialisation: what a person wants first comes first.
 
@@ -90,6 +104,9 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     followed = views.followed(outcome.artefact.files)
     if followed is not None:
         found[followed[0]] = sparkline(*followed)
+    if outcome.waiting:
+        found["waiting"] = dg.MetadataValue.text(str(outcome.waiting))
+        found["waiting_tokens"] = dg.MetadataValue.int(outcome.waiting.tokens)
     found |= {
         "seconds": dg.MetadataValue.float(manifest.seconds),
         "gpu_hours": dg.MetadataValue.float(manifest.gpu_hours),
@@ -108,6 +125,8 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
         "bytes": dg.MetadataValue.int(sum(entry.bytes for entry in manifest.files.values())),
         "inputs": dg.MetadataValue.json([f"{i.asset}/{i.partition}/{i.identity}" for i in manifest.inputs]),
     }
+    if COLUMNS in report.metrics:
+        found |= columns(outcome.artefact.asset, report.metrics[COLUMNS], report.counts.get("rows"))
     return {key.replace(":", "_").replace(" ", "_"): item for key, item in found.items()}
 
 

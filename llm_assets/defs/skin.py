@@ -16,6 +16,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from llm_assets.core import pages
 from llm_assets.core.errors import LlmAssetsError, RecipeError
 from llm_assets.core.produce import COUNTS_GATE, Outcome, produce
+from llm_assets.core.recipe.base import Section
 from llm_assets.core.recipe.catalogue import CatalogueConfig, Presentation
 from llm_assets.core.spec import FOLLOWS_GATE, AssetSpec, Input
 from llm_assets.core.store import UNPARTITIONED
@@ -24,7 +25,7 @@ from llm_assets.defs import metadata, settings
 from llm_assets.defs.config import config_class, section_from
 from llm_assets.defs.pipes import launcher
 from llm_assets.defs.progress import LISTENERS, DagsterProgress
-from llm_assets.stages import spec_of
+from llm_assets.stages import all_specs, spec_of
 
 MOST_KINDS = 10  # Dagster refuses more
 _ABOUT = {
@@ -67,6 +68,8 @@ def dependencies(spec: AssetSpec, section: Any) -> list[dg.AssetDep]:
     for rule in spec.inputs:
         if rule.which != "earlier" and rule.asset != spec.name:
             found[rule.asset] = dg.AssetDep(rule.asset, partition_mapping=_mapping(rule, spec, section))
+        if rule.by:
+            found.setdefault(rule.by, dg.AssetDep(rule.by))
     return list(found.values())
 
 
@@ -99,6 +102,7 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
                 launcher=launcher(context),
                 force=force,
                 run_id=context.run.run_id,
+                coming=_selected(context),
             )
         except BaseException as error:
             for listener in LISTENERS:
@@ -151,6 +155,13 @@ def check_catalogue(skins: Iterable[Skin], catalogue: CatalogueConfig) -> None:
                 near = get_close_matches(name, names, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
                 raise RecipeError(f"catalogue.{kind}.{name}: no such {kind.removesuffix('s')}; {hint}")
+
+
+def _selected(context: dg.AssetExecutionContext) -> list[tuple[AssetSpec, Section]]:
+    """The assets of this run, with their sections of the recipe."""
+    names = {key.to_user_string() for key in context.job_def.asset_layer.selected_asset_keys}
+    specs = [spec for name, spec in all_specs().items() if name in names and spec.loads]
+    return [(spec, settings.recipe().section(spec.name)) for spec in specs]
 
 
 def _said(error: BaseException) -> str:

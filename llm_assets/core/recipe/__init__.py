@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from llm_assets.core.errors import RecipeError
+from llm_assets.core.recipe.audit import ComputeCostConfig, DagsterEventsConfig, TrainingContentSummaryConfig
 from llm_assets.core.recipe.base import Section, execution, explain, identity_values
 from llm_assets.core.recipe.catalogue import CatalogueConfig
 from llm_assets.core.recipe.corpus import (
@@ -66,6 +67,9 @@ class Recipe(Section):
     eval_report: EvalReportConfig = EvalReportConfig()
     quantized_export: QuantizedExportConfig = QuantizedExportConfig()
     deployment: DeploymentConfig = DeploymentConfig()
+    dagster_events: DagsterEventsConfig = DagsterEventsConfig()
+    compute_cost: ComputeCostConfig = ComputeCostConfig()
+    training_content_summary: TrainingContentSummaryConfig = TrainingContentSummaryConfig()
 
     @model_validator(mode="before")
     @classmethod
