@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-from llm_assets.commands.data_docs import serving
-from llm_assets.core import data_docs
 from llm_assets.core.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -175,36 +173,41 @@ def running(folder: Path) -> Iterator[Ui]:
     write_documents(documents)
     recipe = write_recipe(folder / "small.yaml", documents)
     write_home(home)
-    port = free_port()
+    port, docs = free_port(), free_port()
     root.mkdir()
-    with serving(root, "127.0.0.1", 0) as pages:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "LLM_ASSETS_RECIPE": str(recipe),
-            "LLM_ASSETS_STORE": str(root),
-            "LLM_ASSETS_DOCS_URL": pages.url,
-            "DAGSTER_HOME": str(home),
-        }
-        url = f"http://127.0.0.1:{port}"
-        ui = Ui(url, pages.url, Store(root, "small"), Store(root, "slow"), environment)
-        made = ui.cli("run", "--crawl", CRAWL, "--select", "tombstones,raw_crawl,extracted_pages,cleaned_corpus")
-        assert made.returncode == 0, made.stdout + made.stderr
-        data_docs.write_index(root)
-        with _dagster(folder, port, environment):
-            until(lambda: _answers(url), "the webserver")
-            until(lambda: len(_locations(ui)) == 2, "both code locations")
-            yield ui
+    url, pages = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{docs}"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "LLM_ASSETS_RECIPE": str(recipe),
+        "LLM_ASSETS_STORE": str(root),
+        "LLM_ASSETS_DOCS_URL": pages,
+        "DAGSTER_HOME": str(home),
+    }
+    ui = Ui(url, pages, Store(root, "small"), Store(root, "slow"), environment)
+    made = ui.cli("run", "--crawl", CRAWL, "--select", "tombstones,raw_crawl,extracted_pages,cleaned_corpus")
+    assert made.returncode == 0, made.stdout + made.stderr
+    served = [sys.executable, "-W", "ignore", "-m", "llm_assets.cli", "data-docs", "--serve", "--port", str(docs)]
+    with _process(_dagster(folder, port), folder, environment), _process(served, folder, environment):
+        until(lambda: _answers(f"{url}/server_info"), "the webserver", 120)
+        until(lambda: _answers(f"{pages}/data_docs/index.html"), "the store's pages", 120)
+        until(lambda: len(_locations(ui)) == 2, "both code locations", 120)
+        yield ui
 
 
-@contextmanager
-def _dagster(folder: Path, port: int, environment: dict[str, str]) -> Iterator[None]:
+def _dagster(folder: Path, port: int) -> list[str]:
+    """The command of a webserver, a daemon and two code servers."""
     workspace = folder / "workspace.yaml"
     locations = {"llm_assets": "llm_assets.definitions", "slow": "tests.support.slow_house"}
     modules = [{"python_module": {"module_name": module, "location_name": name}} for name, module in locations.items()]
     workspace.write_text(yaml.safe_dump({"load_from": modules}))
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
-    with open(folder / "dagster.log", "wb") as log:
+    return [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+
+
+@contextmanager
+def _process(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A command that runs until the end of the block, and is interrupted as by Ctrl-C."""
+    with open(folder / f"{command[-1]}.log", "wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
@@ -217,9 +220,9 @@ def _dagster(folder: Path, port: int, environment: dict[str, str]) -> Iterator[N
             process.wait()
 
 
-def _answers(url: str) -> bool:
+def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{url}/server_info", timeout=5).status_code == 200
+        return httpx.get(address, timeout=20).status_code == 200
     except httpx.TransportError:
         return False
 
