@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from llm_assets.commands import takedown
 from llm_assets.core.errors import LlmAssetsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A factory for language models, as Dagster assets.")
+
+app.add_typer(takedown.app, name="takedown")
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", envvar="LLM_ASSETS_RECIPE", help="A shipped recipe's name, or the path of a .yaml file")
@@ -122,10 +125,17 @@ def gc(
 ) -> None:
     """Remove artefacts that no manifest reaches, abandoned work, and old runs that no asset page shows."""
     _use(recipe)
-    from llm_assets.commands.gc import Policy, run_gc, seconds, sources
+    from llm_assets.commands.gc import run_gc, seconds, sources
+    from llm_assets.core.gc import Policy
+    from llm_assets.core.produce import store_root
+    from llm_assets.core.takedowns import Takedowns
 
     policy = Policy(
-        keep, seconds(older_than, "--older-than"), seconds(unfinished_older_than, "--unfinished-older-than"), sources=sources()
+        keep,
+        seconds(older_than, "--older-than"),
+        seconds(unfinished_older_than, "--unfinished-older-than"),
+        frozenset(Takedowns(store_root()).must_go()),
+        sources(),
     )
     age = seconds(runs_older_than, "--runs-older-than")
     typer.echo(run_gc(policy, runs_older_than_s=age, runs_keep=runs_keep, dry_run=dry_run, as_json=as_json))
@@ -144,6 +154,23 @@ def explain(
     from llm_assets.commands.explain import run_explain
 
     typer.echo(run_explain(what, as_json))
+
+
+@app.command()
+def trace(
+    what: Annotated[str, typer.Argument(help="A URL, document id, file of a crawl's folder, sha256 of a page, or host")] = "",
+    recipe: RecipeOption = "demo",
+    model: Annotated[str, typer.Option(help="base_model, sft_model, reward_model, rlhf_model, or an older one's ref")] = "",
+    step: Annotated[str, typer.Option(help="A step of the model, or a range: 100 or 100-110")] = "",
+    shard: Annotated[str, typer.Option(help="A token shard: CRAWL/NUMBER")] = "",
+    token: Annotated[int, typer.Option(help="A position in the shard, from 0")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """What was made of a document: shards, tokens, pairs, steps, models; or which documents a step or a token is of."""
+    _use(recipe)
+    from llm_assets.commands.trace import run_trace
+
+    typer.echo(run_trace(what, model, step, shard, token, as_json))
 
 
 @app.command()

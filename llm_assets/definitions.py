@@ -12,6 +12,7 @@ from llm_assets.defs import (
     pretraining,
     release,
     skin,
+    status,
     tokens,
 )
 
@@ -27,7 +28,7 @@ SKINS = (
 )
 
 defs = dg.Definitions(
-    assets=[skin.asset(item) for item in SKINS],
+    assets=[*(skin.asset(item) for item in SKINS), status.pipeline_status],
     jobs=list(automation.JOBS),
     sensors=list(automation.SENSORS),
     schedules=list(automation.SCHEDULES),

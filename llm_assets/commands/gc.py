@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from llm_assets.commands.instance import has_history, instance
+from llm_assets.commands.instance import exists, instance
 from llm_assets.core.errors import InputError, StoreError
 from llm_assets.core.gc import Collected, Policy, collect
 from llm_assets.core.produce import store_root
@@ -48,7 +48,7 @@ def sources() -> frozenset[str]:
 
 
 def _runs(older_than_s: float, keep: int, dry_run: bool) -> tuple[list[str], int]:
-    if not has_history():
+    if not exists():
         return [], 0
     from llm_assets.commands.run_history import prune
 

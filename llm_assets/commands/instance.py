@@ -25,12 +25,11 @@ def home_folder() -> Path:
     return home
 
 
-def has_history() -> bool:
-    """Whether there is an instance to ask: in files of its home, or elsewhere (Postgres) by the settings there."""
-    home = home_folder()
-    settings = home / "dagster.yaml"
-    elsewhere = settings.is_file() and re.search(r"^(storage|run_storage):", settings.read_text("utf-8"), re.M)
-    return bool(elsewhere) or (home / "history").is_dir()
+def exists() -> bool:
+    """Whether there is an instance: a history in files, or settings that put it elsewhere (Postgres)."""
+    settings = home_folder() / "dagster.yaml"
+    elsewhere = settings.is_file() and re.search(r"^(storage|run_storage):", settings.read_text("utf-8"), re.MULTILINE)
+    return bool(elsewhere) or (home_folder() / "history").is_dir()
 
 
 def dagster_home() -> Path:

@@ -86,7 +86,7 @@ def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, f
                 run_config=config,
                 instance=dagster,
                 partition_key=crawl if part.partitioned else None,
-                asset_selection=_keys(chosen),
+                asset_selection=_keys(part.assets) if part.assets else None,
                 tags=process_tag(),
                 raise_on_error=False,
             )

@@ -1,8 +1,8 @@
 """Dagster's history of runs, cut down: what asset pages show stays, and so does what a back-fill that goes on must know.
 
 Deleting a run deletes its events, materialisations and checks among them. So a run stays where it holds the newest
-materialisation, observation, check evaluation, failed attempt or plan of any asset and crawl. Of the others go those older than a
-limit, and those beyond a number of each job.
+materialisation, observation, check evaluation, failed attempt or plan of any asset and crawl. Of the others go those older
+than a limit, and those beyond a number of each job.
 """
 
 from collections.abc import Iterable, Mapping

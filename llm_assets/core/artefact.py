@@ -81,11 +81,24 @@ class Mirrored(Artefact):
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """New crawls that an asset does not read yet, by its recipe: how many tokens they would add, and what they wait for."""
+
+    crawls: tuple[str, ...]
+    tokens: int
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.crawls)} with {self.tokens:,} new tokens: {' and '.join(self.reasons)}"
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """The artefacts a run reads, by asset name; lists are in crawl order."""
+    """The artefacts a run reads, by asset name; lists are in crawl order. ``waiting``: what it could read, and leaves."""
 
     artefacts: Mapping[str, Sequence[Artefact]] = field(default_factory=dict)
     store: Path | None = None  # root of the store, for refs between artefacts
+    waiting: Waiting | None = None
 
     @classmethod
     def of(cls, folders: Mapping[str, Sequence[Path]], store: Path | None = None) -> "Inputs":

@@ -5,8 +5,8 @@ what is younger than a limit, and the newest of an asset and crawl where gates r
 a root's manifest names as an input stays too, and so on; the rest goes, and so do work folders that no process holds.
 
 A folder is renamed into ``.trash`` first and deleted after: no reader ever sees half an artefact. Pointers and readers are
-looked at again between the two, and what became reachable meanwhile is put back; whoever came later still finds it gone and says
-so (``Store.accept``, ``readers.reading``). A killed collection is finished, or undone in the same way, by the next.
+looked at again between the two, and what became reachable meanwhile is put back; whoever came later still finds it gone and
+says so (``Store.accept``, ``readers.reading``). A killed collection is finished, or undone in the same way, by the next.
 """
 
 import re
@@ -37,8 +37,8 @@ class Policy:
 
     ``keep``: newest accepted artefacts of each asset and crawl that stay besides the current ones. ``older_than_s``: younger
     artefacts stay, all of them; ``unfinished_older_than_s``: so do work folders that were written to since (an interrupted
-    training goes on from its checkpoints). ``must_go``: refs (``asset/partition/identity``) that go although they would stay, and
-    the pointers to them too. ``sources``: assets whose current content is never removed.
+    training goes on from its checkpoints). ``must_go``: refs (``asset/partition/identity``) that go although they would stay,
+    and the pointers to them too. ``sources``: assets whose current content is never removed.
     """
 
     keep: int = 1

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, plot_process
-from llm_assets.core.artefact import Artefact, Inputs, WorkDir
+from llm_assets.core import account, last_run, plot_process
+from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
@@ -41,6 +41,7 @@ class Outcome:
     gates: list[Gate]
     manifest: Manifest
     reused: bool
+    waiting: Waiting | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -69,12 +70,17 @@ def produce(
     progress = progress or Silent()
     if spec.partitioned:
         check_partition_key(partition)
-    inputs = find_inputs(store, spec, partition, config)
+    force = force or (spec.source and "read_again" in spec.tags)
+    inputs = find_inputs(store, spec, partition, config, everything=force)
     with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
         if existing is not None and not force:
             return _judged(store, spec, existing, inputs, config, Report.load(existing.about), reused=True)
-        with store.work(spec.name, partition, identity or INCOMING) as work:
+        place = store.work_folder(spec.name, partition)
+        with (
+            last_run.noted(place, store.recipe, identity, run_id),
+            store.work(spec.name, partition, identity or INCOMING) as work,
+        ):
             found = store.finished(spec.name, partition, "" if spec.source else identity)
             if found is not None:  # another run finished it while we waited for nothing: look again under the lock
                 store.drop(work)
@@ -96,7 +102,7 @@ def produce(
             if known is not None:  # fetched again, and nothing had changed: the next fetch must not go on from this one
                 store.drop(work)
             artefact = known or store.publish(work, manifest)
-            return _judged(store, spec, artefact, inputs, config, report, reused=False)
+            return _judged(store, spec, artefact, inputs, config, report, reused=known is not None)
 
 
 def accept_or_raise(outcome: Outcome) -> Outcome:
@@ -144,7 +150,7 @@ def _judged(
         if spec.follows:
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting)
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)

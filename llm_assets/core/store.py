@@ -155,7 +155,7 @@ class Store:
 
     def is_held(self, asset: str, partition: str, identity: str) -> bool:
         """Whether a process is making this identity now."""
-        path = self._work_folder(asset, partition) / f"{identity}.lock"
+        path = self.work_folder(asset, partition) / f"{identity}.lock"
         if self.mirror is not None:
             held = lease.read(self.mirror.objects, _lease_key(asset, partition, identity))
             if held is not None and held.machine != self.mirror.machine:
@@ -170,9 +170,10 @@ class Store:
 
     def is_begun(self, asset: str, partition: str, identity: str) -> bool:
         """Whether an unfinished run left its work folder."""
-        return (self._work_folder(asset, partition) / identity).is_dir()
+        return (self.work_folder(asset, partition) / identity).is_dir()
 
-    def _work_folder(self, asset: str, partition: str) -> Path:
+    def work_folder(self, asset: str, partition: str) -> Path:
+        """Where work on an asset and crawl is done: a folder and a lock for each identity."""
         return self.root / ".work" / asset / partition
 
     # writing
@@ -183,7 +184,7 @@ class Store:
 
         Raises ``StoreBusy`` when another process holds the lock, ``StoreError`` when the store can't be written.
         """
-        place = self._work_folder(asset, partition)
+        place = self.work_folder(asset, partition)
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -287,26 +288,28 @@ class Store:
         self._point(artefact, artefact.identity)
         if self._is_there(artefact):
             return
-        self._point(artefact, before)
+        if before is None:
+            self.forget(artefact.asset, artefact.partition)
+        else:
+            self._point(artefact, before)
         raise StoreError(f"{artefact.ref} was removed from the store while it was judged; start its run again")
 
-    def _point(self, artefact: Artefact, identity: str | None) -> None:
-        pointer = self._pointer(artefact.asset, artefact.partition)
-        name = self._pointer_object(artefact.asset, artefact.partition)
-        if identity is None:
-            if self.mirror is not None:
-                self.mirror.objects.remove([name])
-            pointer.unlink(missing_ok=True)
-            return
+    def _point(self, artefact: Artefact, identity: str) -> None:
         data = identity.encode() + b"\n"
         if self.mirror is not None:
-            self.mirror.objects.write(name, data)
-        write_atomic(pointer, data)
+            self.mirror.objects.write(self._pointer_object(artefact.asset, artefact.partition), data)
+        write_atomic(self._pointer(artefact.asset, artefact.partition), data)
 
     def _is_there(self, artefact: Artefact) -> bool:
         if self.mirror is not None:
             return self.mirror.objects.read(f"{artefact.ref}/{MANIFEST_FILE}") is not None
         return (artefact.files / MANIFEST_FILE).is_file()
+
+    def forget(self, asset: str, partition: str) -> None:
+        """Remove ``CURRENT``: readers see nothing any more; the artefact stays until ``gc``."""
+        if self.mirror is not None:
+            self.mirror.objects.remove([self._pointer_object(asset, partition)])
+        self._pointer(asset, partition).unlink(missing_ok=True)
 
     # crawl order
 

@@ -69,6 +69,9 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
     report, manifest = outcome.report, outcome.manifest
     found: dict[str, Any] = {title: plot(outcome.artefact.files / path, title) for title, path in report.plots.items()}
     found |= {name: dg.MetadataValue.url(address) for name, address in pages.addresses(outcome.artefact).items()}
+    if outcome.waiting:
+        found["waiting"] = dg.MetadataValue.text(str(outcome.waiting))
+        found["waiting_tokens"] = dg.MetadataValue.int(outcome.waiting.tokens)
     found |= {key: value(number) for key, number in report.counts.items()}
     if report.counts.get("documents_in"):
         found["share_kept"] = dg.MetadataValue.float(report.counts.get("kept", 0) / report.counts["documents_in"])

@@ -57,6 +57,8 @@ def dependencies(spec: AssetSpec, section: Any) -> list[dg.AssetDep]:
     for rule in spec.inputs:
         if rule.which != "earlier" and rule.asset != spec.name:
             found[rule.asset] = dg.AssetDep(rule.asset, partition_mapping=_mapping(rule, spec, section))
+        if rule.by:
+            found.setdefault(rule.by, dg.AssetDep(rule.by))
     return list(found.values())
 
 

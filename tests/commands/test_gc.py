@@ -5,8 +5,9 @@ import json
 import pytest
 
 from llm_assets.commands import gc as command
-from llm_assets.commands.gc import Policy, run_gc, seconds, size
+from llm_assets.commands.gc import run_gc, seconds, size
 from llm_assets.core.errors import InputError, StoreError
+from llm_assets.core.gc import Policy
 from llm_assets.core.store import Store
 from tests.commands.test_cli import cli
 from tests.core.test_gc import put

@@ -18,6 +18,7 @@ from llm_assets.core.jsonio import write_json
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.release import QuantizedExportConfig
 from llm_assets.core.report import Report
+from llm_assets.core.takedowns import Takedowns
 from llm_assets.lm import chat, gguf, model_card
 from llm_assets.lm import device as devices
 from llm_assets.lm import model as models
@@ -206,7 +207,7 @@ def _card(
         f"({row['perplexity_rise']:+.2%})"
         for row in files
     }
-    model_card.write(
+    card = model_card.write(
         target,
         f"{config.model} as GGUF",
         f"{config.model} in the file format of llama.cpp, in three precisions. The chat template is inside; a server must "
@@ -214,4 +215,15 @@ def _card(
         made_from=[source, inputs.one("eval_suite")],
         training={"see": f"the card of `{source.ref}`"},
         figures={"transformers, perplexity": metrics["reference_perplexity"], **figures},
+    )
+    affected = Takedowns(inputs.store).affected().get(source.ref, []) if inputs.store else []
+    if affected:
+        card.write_text(card.read_text("utf-8") + _taken_down(affected), "utf-8")
+
+
+def _taken_down(takedowns: Sequence[str]) -> str:
+    return (
+        "\n## Taken down since\n\nThis model was trained on documents that were taken down later. Its weights were not cleaned "
+        "of them: it is affected until it is trained anew on data without them. Take-downs, oldest first: "
+        f"{', '.join(f'`{name}`' for name in takedowns)}.\n"
     )
