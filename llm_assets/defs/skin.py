@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from llm_assets.core.errors import LlmAssetsError
+from llm_assets.core.errors import LlmAssetsError, WorkerDied
 from llm_assets.core.produce import Outcome, produce
 from llm_assets.core.spec import AssetSpec, Input
 from llm_assets.core.store import UNPARTITIONED
@@ -95,6 +95,8 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         except BaseException as error:
             for listener in LISTENERS:
                 listener.on_fail(spec.name, partition, _said(error))
+            if isinstance(error, WorkerDied):  # it goes on from what it has kept; a second death is final
+                raise dg.RetryRequested(max_retries=1) from error
             if isinstance(error, LlmAssetsError):
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             raise
