@@ -192,6 +192,19 @@ def sql(
     typer.echo(run_sql(query, form, export))  # type: ignore[arg-type]
 
 
+@app.command("content-summary")
+def content_summary(
+    model: Annotated[str, typer.Option(help="A model's asset: base_model, sft_model, rlhf_model …")] = "rlhf_model",
+    recipe: RecipeOption = "demo",
+    as_html: Annotated[bool, typer.Option("--html", help="One HTML page instead of Markdown")] = False,
+) -> None:
+    """The public summary of a model's training content (EU AI Act, Article 53(1)(d)), from the marts."""
+    _use(recipe)
+    from llm_assets.commands.content_summary import run_content_summary
+
+    typer.echo(run_content_summary(model, as_html))
+
+
 @app.command()
 def doctor(
     recipe: RecipeOption = "demo",
@@ -233,6 +246,20 @@ def data_docs(
     from llm_assets.commands.data_docs import run_data_docs
 
     run_data_docs(open_page, serve, host, port)
+
+
+@app.command()
+def metrics(
+    recipe: RecipeOption = "demo",
+    serve: Annotated[bool, typer.Option("--serve", help="Answer Prometheus at /metrics until Ctrl-C")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 9400,
+) -> None:
+    """Where every asset stands, and what making it took, as figures for Prometheus."""
+    _use(recipe)
+    from llm_assets.commands.metrics import run_metrics
+
+    run_metrics(serve, host, port)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import MissingInput
 from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.last_run import Ended, newest
-from llm_assets.core.manifest import InputEntry, Manifest
+from llm_assets.core.manifest import MANIFEST_FILE, InputEntry, Manifest
 from llm_assets.core.oneline import shortened
 from llm_assets.core.recipe.base import Section, identity_values
 from llm_assets.core.spec import AssetSpec
@@ -83,9 +83,9 @@ def standings(
 
 
 def _affected(one: Standing, takedowns: Iterable[str]) -> Standing:
-    named = tuple(takedowns)
-    told = (f"affected by the take-down {', '.join(named)}",) if named else ()
-    return replace(one, affected_by=named, reasons=(*told, *one.reasons))
+    those = tuple(takedowns)
+    told = (f"affected by the take-down {', '.join(those)}",) if those else ()
+    return replace(one, affected_by=those, reasons=(*told, *one.reasons))
 
 
 def _standing(
@@ -223,9 +223,10 @@ def _last(store: Store, asset: str, partition: str) -> Manifest | None:
 
 
 def _newest(store: Store, asset: str, partition: str = "") -> Artefact | None:
-    paths = [path for path in store.manifests(asset) if partition in ("", path.parents[1].name)]
-    newest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
-    return store.find(asset, newest.parents[1].name, newest.parent.name) if newest else None
+    """The artefact that was made last, of one partition or of all."""
+    folders = [path.parent for path in store.manifests(asset) if partition in ("", path.parents[1].name)]
+    newest = max(folders, key=lambda folder: (folder / MANIFEST_FILE).stat().st_mtime, default=None)
+    return store.find(asset, newest.parent.name, newest.name) if newest else None
 
 
 @dataclass(frozen=True)

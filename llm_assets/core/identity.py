@@ -36,6 +36,9 @@ def find_inputs(
     """
     found: dict[str, list[Artefact]] = {}
     for rule in spec.inputs:
+        if rule.which == "used":
+            found.setdefault(rule.asset, []).extend(store.used(rule.asset, rule.holders))
+            continue
         if rule.which == "read_by":
             found.setdefault(rule.asset, []).extend(_read_by(store, spec, rule))
             continue

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 FOLLOWS_GATE = "takes_what_was_kept"
-Which = Literal["one", "same", "all", "earlier", "named", "read_by"]
+Which = Literal["one", "same", "all", "earlier", "named", "read_by", "used"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Input:
     order, of these the ones that match a pattern in ``against``, where the reader's section has such a list; Dagster can't draw
     this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
     an empty list means the first crawl of the crawl order), ``read_by`` (the crawls, at the versions, that the current artefact
-    of the asset ``by`` was made of: whoever reads the same as the training mix follows what the mix decides).
+    of the asset ``by`` was made of: whoever reads the same as the training mix follows what the mix decides),
+    ``used`` (an unpartitioned asset's current artefact, and those that the current artefacts of ``holders`` go back to: what
+    models were made of, though readers see something newer).
     An ``optional`` input may be absent (its list is then empty).
     ``fingerprint`` names a ``module:function`` called as ``f(artefact, inputs, config) -> str``; its value replaces the
     digest of the input in the reader's identity (tombstones: only those that concern this crawl count).
@@ -34,6 +36,7 @@ class Input:
     optional: bool = False
     fingerprint: str | None = None
     by: str = ""
+    holders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class AssetSpec:
     ``follows`` names the input whose kept documents this stage takes in: a gate compares the two ledgers, document by document,
     and the retention funnel goes on from there.
     ``holds_back``: ``f(current, inputs, config, now) -> Waiting | None`` says which new crawls this asset leaves for later.
+    ``loads`` names a function of the section that loads what the entry's first call would have to; a thread calls it while the
+    asset that this one follows is made (``core.ahead``).
     """
 
     name: str
@@ -69,6 +74,7 @@ class AssetSpec:
     tags: dict[str, str] = field(default_factory=dict)
     follows: str = ""
     holds_back: str = ""
+    loads: str = ""
 
     @property
     def checks(self) -> tuple[str, ...]:

@@ -145,6 +145,22 @@ class Store:
         order = self.crawl_order()
         return sorted(crawls, key=lambda name: (order.get(name, len(order) + 1), name))
 
+    def used(self, asset: str, holders: Iterable[str]) -> list[Artefact]:
+        """The current artefact of an asset without crawls, and those that the current ones of ``holders`` were made of.
+
+        By identity; what is not in the store any more is left out.
+        """
+        waiting = [found for name in (asset, *holders) if (found := self.current(name)) is not None]
+        known: dict[str, Artefact] = {}
+        while waiting:
+            one = waiting.pop()
+            if one.ref not in known:
+                known[one.ref] = one
+                above = [entry for entry in one.manifest().inputs if entry.partition == UNPARTITIONED]
+                made_of = (self.find(entry.asset, entry.partition, entry.identity) for entry in above)
+                waiting += [artefact for artefact in made_of if artefact is not None]
+        return sorted((one for one in known.values() if one.asset == asset), key=lambda one: one.identity)
+
     def gates(self, artefact: Artefact) -> list[Gate]:
         """The results of the last judging of an artefact; empty before it."""
         if self.mirror is not None:
@@ -285,31 +301,33 @@ class Store:
         Raises ``StoreError``, and leaves the pointer as it was, where ``gc`` took the artefact away meanwhile.
         """
         before = self._current(artefact.asset, artefact.partition)
-        self._point(artefact, artefact.identity)
+        self._point(artefact.asset, artefact.partition, artefact.identity)
         if self._is_there(artefact):
             return
-        if before is None:
-            self.forget(artefact.asset, artefact.partition)
-        else:
-            self._point(artefact, before)
+        self._point(artefact.asset, artefact.partition, before)
         raise StoreError(f"{artefact.ref} was removed from the store while it was judged; start its run again")
 
-    def _point(self, artefact: Artefact, identity: str) -> None:
+    def forget(self, asset: str, partition: str) -> None:
+        """Remove ``CURRENT``: readers see nothing any more; the artefact stays until ``gc``."""
+        self._point(asset, partition, None)
+
+    def _point(self, asset: str, partition: str, identity: str | None) -> None:
+        pointer = self._pointer(asset, partition)
+        name = self._pointer_object(asset, partition)
+        if identity is None:
+            if self.mirror is not None:
+                self.mirror.objects.remove([name])
+            pointer.unlink(missing_ok=True)
+            return
         data = identity.encode() + b"\n"
         if self.mirror is not None:
-            self.mirror.objects.write(self._pointer_object(artefact.asset, artefact.partition), data)
-        write_atomic(self._pointer(artefact.asset, artefact.partition), data)
+            self.mirror.objects.write(name, data)
+        write_atomic(pointer, data)
 
     def _is_there(self, artefact: Artefact) -> bool:
         if self.mirror is not None:
             return self.mirror.objects.read(f"{artefact.ref}/{MANIFEST_FILE}") is not None
         return (artefact.files / MANIFEST_FILE).is_file()
-
-    def forget(self, asset: str, partition: str) -> None:
-        """Remove ``CURRENT``: readers see nothing any more; the artefact stays until ``gc``."""
-        if self.mirror is not None:
-            self.mirror.objects.remove([self._pointer_object(asset, partition)])
-        self._pointer(asset, partition).unlink(missing_ok=True)
 
     # crawl order
 
