@@ -164,8 +164,11 @@ def _remove_from(store: Store, mirror: Mirror, view: _View, policy: Policy, poin
     named = _reached(view, {*mirror.pointers().values(), *in_use(mirror.root)}, policy.must_go)
     for ref in (ref for ref in refs if ref not in named):
         asset, partition, identity = ref.split("/")
-        with store.leased(asset, partition, identity):
-            mirror.remove(ref)
+        try:
+            with store.leased(asset, partition, identity):
+                mirror.remove(ref)
+        except StoreBusy:  # another machine has begun to make it since it was looked at
+            continue
     mirror.sweep()
 
 

@@ -157,6 +157,12 @@ def test_an_upload_whose_first_half_was_collected_sends_it_again(machines):
     assert ended.reused and hash_files(two.current("numbers", "first").files) == ended.manifest.files
 
 
+def test_a_take_down_that_would_change_this_machines_copies_alone_is_refused(machines):
+    make(machines[0])
+    with pytest.raises(StoreError, match="can't be applied to the store in s3://bucket-.*Nothing was changed"):
+        takedown_apply.apply(machines[0], None, None, [], None, print)
+
+
 def kill_in_upload(store, batches, crawl="first"):
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.buckets", str(store.root), str(batches), crawl],
