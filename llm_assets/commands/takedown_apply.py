@@ -114,12 +114,12 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _refuse_bucket(store: Store) -> None:
-    """Files are changed in place and records are kept in the root: on a mirror that would change this machine's copies alone."""
+    """Files are changed in place and records are kept in the root: of a mirror that would be this machine's copies alone."""
     if store.mirror is not None:
         raise StoreError(
-            f"a take-down can't be applied to the store in {store.mirror.objects.url}: it changes files in place, which is done "
-            "in a folder only. Name the documents in the file of tombstones.path, make what 'llm-assets takedown plan' lists "
-            "anew (the crawls with --force), then run 'llm-assets gc' on every machine. Nothing was changed"
+            f"a take-down can't be applied to the store in {store.mirror.objects.url}: it changes files in place, which is "
+            "done in a folder only. Name the documents in the file of tombstones.path, make what 'llm-assets takedown plan' "
+            "lists anew (the crawls with --force), then run 'llm-assets gc' on every machine. Nothing was changed"
         )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_assets.commands import takedown_apply
+from llm_assets.core import lease
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import StoreBusy, StoreError
 from llm_assets.core.freshness import standings
@@ -207,9 +209,10 @@ def test_of_two_that_made_the_same_the_first_in_the_bucket_counts(machines, monk
     assert one.current("total").files.is_dir() and not one.mirror.is_pending(made.artefact.ref)
 
 
-def test_another_machine_that_makes_it_is_left_in_peace(machines):
+def test_another_machine_that_makes_it_is_left_in_peace(machines, monkeypatch):
     one, two = machines
     make(one)
+    monkeypatch.setattr(lease, "SECONDS", 8.0)  # its holder shows every two seconds that it lives
     identity = "0123456789abcdef"
     with one.work("total", "all", identity):
         assert two.is_held("total", "all", identity) and one.is_held("total", "all", identity)
