@@ -5,7 +5,7 @@ import dagster as dg
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.manifest import Manifest
 from llm_assets.core.produce import Outcome
-from llm_assets.core.report import Gate, Report
+from llm_assets.core.report import COLUMNS, Gate, Report
 from llm_assets.defs import metadata
 
 MANIFEST = Manifest(asset="cleaned_corpus", partition="c-1", identity="abc", digest="d", code_version="1")
@@ -65,3 +65,25 @@ def test_an_asset_links_to_its_data_docs_and_samples(tmp_path, monkeypatch):
     check = metadata.check_result(outcome.artefact, Gate("gx_schema", True, metadata={"rows": 3}))
     assert check.metadata["data_docs"].url == found["data_docs"].url and check.metadata["rows"].value == 3
     assert "data_docs" not in metadata.check_result(outcome.artefact, Gate("counts_add_up", True)).metadata
+
+
+def test_a_table_tells_dagster_its_columns_and_what_each_comes_from(tmp_path):
+    told = {
+        "url": {"type": "VARCHAR", "description": "Address", "from": [["raw_crawl", "ledger.parquet.url"], ["funnel", "url"]]},
+        "n": {"type": "BIGINT", "description": "Documents", "from": []},
+    }
+    report = Report(counts={"rows": 3}, metrics={"model": "fate", COLUMNS: told})
+    found = metadata.of_outcome(Outcome(Artefact("fate", "all", "abc", tmp_path), report, [], MANIFEST, False))
+    assert COLUMNS not in found and found["model"].value == "fate"
+    schema = found["dagster/column_schema"].schema
+    assert [(c.name, c.type, c.description) for c in schema.columns] == [
+        ("url", "VARCHAR", "Address"),
+        ("n", "BIGINT", "Documents"),
+    ]
+    lineage = found["dagster/column_lineage"].lineage.deps_by_column
+    assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage["url"]] == [
+        ("raw_crawl", "ledger.parquet.url"),
+        ("funnel", "url"),
+    ]
+    assert list(lineage["n"]) == []
+    assert (found["dagster/row_count"].value, found["dagster/table_name"].value) == (3, "fate")
