@@ -83,6 +83,8 @@ class Mirror:
             return False
         if any(path.is_file() and path.read_bytes() != manifest for path in (kept, made)):
             self.forget(ref)
+        if made.is_file():  # ours, sent to its end: a kill may have left the mark
+            (self.about(ref) / _UPLOADED).unlink(missing_ok=True)
         if kept.is_file():
             return True
         for name in (FILES, REPORT_FILE):
@@ -218,7 +220,7 @@ class Mirror:
         ours = (
             self.objects.create(f"{ref}/{MANIFEST_FILE}", manifest) or self.objects.read(f"{ref}/{MANIFEST_FILE}") == manifest
         )
-        (about / _UPLOADED).unlink()
+        (about / _UPLOADED).unlink(missing_ok=True)
         if not ours:
             self.forget(ref)
             self.head(ref)

@@ -194,6 +194,14 @@ def test_a_killed_upload_leaves_nothing_to_see_and_the_next_run_ends_it(machines
     assert hash_files(two.current("numbers", "first").files) == ended.manifest.files
 
 
+def test_a_kill_after_the_last_put_leaves_no_mark(machines):
+    one, two = machines
+    artefact = make(one).artefact
+    one.mirror.begin(artefact.ref)
+    assert make(one).reused and not one.mirror.is_pending(artefact.ref)
+    assert two.current("numbers", "first") == artefact
+
+
 def test_of_two_that_made_the_same_the_first_in_the_bucket_counts(machines, monkeypatch):
     """A machine whose upload was cut off comes back when another has made the artefact meanwhile: it takes the other's."""
     one, two = machines

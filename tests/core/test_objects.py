@@ -39,8 +39,14 @@ def test_objects_are_put_read_listed_and_removed(objects, tmp_path):
     objects.download([("c/z", tmp_path / "back"), ("a/x", tmp_path / "other")])
     assert (tmp_path / "back").read_bytes() == b"from here" and (tmp_path / "other").read_bytes() == b"22"
     assert -60 < objects.check() < 60
-    objects.remove(["a/x", "a/x", "a/b/y", "c/z"])
-    assert objects.below("") == {}
+    for name in ("a/b.1/x", "a/b/[1]*.txt"):
+        objects.upload([(tmp_path / "file", name)])
+    objects.download([("a/b/[1]*.txt", tmp_path / "starred")])
+    assert (tmp_path / "starred").read_bytes() == b"from here"
+    assert objects.below("a/b") == {"a/b/[1]*.txt": 9, "a/b/y": 3}, "a name that begins alike is another"
+    objects.remove(["a/x", "a/x", "a/b/y", "a/b/[1]*.txt", "c/z"])
+    assert objects.below("") == {"a/b.1/x": 9}
+    objects.remove(["a/b.1/x", "a/none"])
     with pytest.raises(StoreError, match="went while it was read"):
         objects.download([("c/z", tmp_path / "back")])
 
