@@ -158,7 +158,7 @@ class Objects:
             if self.create(probe, b""):
                 raise StoreError(
                     f"the server of {self.url} ignores If-None-Match, so that nothing keeps two machines apart; "
-                    "take one that knows conditional writes (Amazon S3, MinIO, Ceph, Google Cloud Storage do)"
+                    "take one that knows conditional writes (Amazon S3 does)"
                 )
             with self._fs("asking") as (fs, path):
                 return time.time() - float(fs.modified(path(probe)).timestamp())
