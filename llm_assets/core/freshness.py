@@ -72,6 +72,13 @@ def standings(
     store: Store, specs: Mapping[str, AssetSpec], sections: Mapping[str, Section], crawls: Iterable[str] = ()
 ) -> list[Standing]:
     """Every asset × crawl, inputs before readers. ``sections``: by asset; ``crawls``: those that the store may not have yet."""
+    with store.at_one_moment():
+        return _standings(store, specs, sections, crawls)
+
+
+def _standings(
+    store: Store, specs: Mapping[str, AssetSpec], sections: Mapping[str, Section], crawls: Iterable[str]
+) -> list[Standing]:
     known = [name for spec in specs.values() if spec.partitioned for name in store.partitions(spec.name)]
     partitions = store.in_crawl_order({*known, *crawls})
     found: dict[tuple[str, str], Standing] = {}

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -132,6 +132,10 @@ class Store:
 
     def _pointer_object(self, asset: str, partition: str) -> str:
         return f"{CURRENT}/{self.recipe}/{asset}/{partition}".removesuffix("/")
+
+    def at_one_moment(self) -> AbstractContextManager[None]:
+        """For reports that look at everything and make nothing: what lies in a bucket is asked for once within."""
+        return nullcontext() if self.mirror is None else self.mirror.objects.remembering()
 
     def partitions(self, asset: str) -> list[str]:
         """Partitions with a current artefact, in crawl order (crawls without a number come last, by name)."""

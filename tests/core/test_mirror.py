@@ -62,12 +62,19 @@ def test_what_one_machine_makes_the_other_has_without_making_it(machines):
     assert Inputs(store=two.root).resolve(one.current("numbers", "first").ref).is_relative_to(two.root)
 
 
-def test_both_see_the_same_standings(machines):
+def test_both_see_the_same_standings(machines, monkeypatch):
     one, two = machines
     make(one)
     produce(one, toy.TOTAL, toy.TotalConfig())
     specs, sections = {"numbers": toy.NUMBERS, "total": toy.TOTAL}, {"numbers": toy.NumbersConfig(), "total": toy.TotalConfig()}
+    asked = []
+    for name in ("_read", "_names"):
+        ask = getattr(buckets.Objects, name)
+        monkeypatch.setattr(
+            buckets.Objects, name, lambda self, what, n=name, ask=ask: (asked.append((n, what)), ask(self, what))[1]
+        )
     here = standings(two, specs, sections)
+    assert len(asked) == len(set(asked)) > 5, "nothing is asked for twice"
     assert here == standings(one, specs, sections)
     assert {standing.state for standing in here} == {"fresh"}
     assert not list(two.root.glob("*/*/*/manifest.json")), "a look fetches heads alone"
