@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from llm_assets.commands import takedown
 from llm_assets.core.errors import LlmAssetsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A factory for language models, as Dagster assets.")
+
+app.add_typer(takedown.app, name="takedown")
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", envvar="LLM_ASSETS_RECIPE", help="A shipped recipe's name, or the path of a .yaml file")
@@ -110,6 +113,35 @@ def plan(
 
 
 @app.command()
+def gc(
+    recipe: RecipeOption = "demo",
+    keep: Annotated[int, typer.Option(min=0, help="Newest accepted artefacts that stay beside the current ones")] = 1,
+    older_than: Annotated[str, typer.Option(help="Younger artefacts all stay: 12h, 30d, 2w")] = "0",
+    unfinished_older_than: Annotated[str, typer.Option(help="Younger unfinished work stays")] = "7d",
+    runs_older_than: Annotated[str, typer.Option(help="Younger runs stay in Dagster's history")] = "30d",
+    runs_keep: Annotated[int, typer.Option(min=0, help="Runs of each job that stay at most, if nothing needs them")] = 200,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove artefacts that no manifest reaches, abandoned work, and old runs that no asset page shows."""
+    _use(recipe)
+    from llm_assets.commands.gc import run_gc, seconds, sources
+    from llm_assets.core.gc import Policy
+    from llm_assets.core.produce import store_root
+    from llm_assets.core.takedowns import Takedowns
+
+    policy = Policy(
+        keep,
+        seconds(older_than, "--older-than"),
+        seconds(unfinished_older_than, "--unfinished-older-than"),
+        frozenset(Takedowns(store_root()).must_go()),
+        sources(),
+    )
+    age = seconds(runs_older_than, "--runs-older-than")
+    typer.echo(run_gc(policy, runs_older_than_s=age, runs_keep=runs_keep, dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
 def explain(
     what: Annotated[
         str, typer.Argument(help="A URL, a document id, a file in a crawl's folder, or a file with one of these a line")
@@ -122,6 +154,23 @@ def explain(
     from llm_assets.commands.explain import run_explain
 
     typer.echo(run_explain(what, as_json))
+
+
+@app.command()
+def trace(
+    what: Annotated[str, typer.Argument(help="A URL, document id, file of a crawl's folder, sha256 of a page, or host")] = "",
+    recipe: RecipeOption = "demo",
+    model: Annotated[str, typer.Option(help="base_model, sft_model, reward_model, rlhf_model, or an older one's ref")] = "",
+    step: Annotated[str, typer.Option(help="A step of the model, or a range: 100 or 100-110")] = "",
+    shard: Annotated[str, typer.Option(help="A token shard: CRAWL/NUMBER")] = "",
+    token: Annotated[int, typer.Option(help="A position in the shard, from 0")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """What was made of a document: shards, tokens, pairs, steps, models; or which documents a step or a token is of."""
+    _use(recipe)
+    from llm_assets.commands.trace import run_trace
+
+    typer.echo(run_trace(what, model, step, shard, token, as_json))
 
 
 @app.command()
@@ -141,6 +190,19 @@ def sql(
     if form not in get_args(Form):
         raise InputError(f"--format {form}: there is no such form; take {', '.join(get_args(Form))}")
     typer.echo(run_sql(query, form, export))  # type: ignore[arg-type]
+
+
+@app.command("content-summary")
+def content_summary(
+    model: Annotated[str, typer.Option(help="A model's asset: base_model, sft_model, rlhf_model …")] = "rlhf_model",
+    recipe: RecipeOption = "demo",
+    as_html: Annotated[bool, typer.Option("--html", help="One HTML page instead of Markdown")] = False,
+) -> None:
+    """The public summary of a model's training content (EU AI Act, Article 53(1)(d)), from the marts."""
+    _use(recipe)
+    from llm_assets.commands.content_summary import run_content_summary
+
+    typer.echo(run_content_summary(model, as_html))
 
 
 @app.command()
@@ -182,6 +244,20 @@ def data_docs(
     from llm_assets.commands.data_docs import run_data_docs
 
     run_data_docs(open_page, serve, host, port)
+
+
+@app.command()
+def metrics(
+    recipe: RecipeOption = "demo",
+    serve: Annotated[bool, typer.Option("--serve", help="Answer Prometheus at /metrics until Ctrl-C")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 9400,
+) -> None:
+    """Where every asset stands, and what making it took, as figures for Prometheus."""
+    _use(recipe)
+    from llm_assets.commands.metrics import run_metrics
+
+    run_metrics(serve, host, port)
 
 
 @app.command()

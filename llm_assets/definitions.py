@@ -11,7 +11,9 @@ from llm_assets.defs import (
     post_training,
     pretraining,
     release,
+    settings,
     skin,
+    status,
     tokens,
 )
 
@@ -26,8 +28,10 @@ SKINS = (
     *audit.skins(),
 )
 
+skin.check_catalogue(SKINS, settings.recipe().catalogue)
+
 defs = dg.Definitions(
-    assets=[skin.asset(item) for item in SKINS],
+    assets=[*(skin.asset(item) for item in SKINS), status.pipeline_status],
     jobs=list(automation.JOBS),
     sensors=list(automation.SENSORS),
     schedules=list(automation.SCHEDULES),

@@ -22,10 +22,10 @@ known as (
         raw.fetched_at,
         raw.kind,
         raw.revisit_of,
-        documents.superseded_by
+        superseded.superseded_by
     from last_verdict as verdict
     left join {{ ref('stg_raw_index') }} as raw using (crawl, doc_id)
-    left join {{ ref('stg_documents') }} as documents using (crawl, doc_id)
+    left join {{ ref('stg_superseded') }} as superseded using (crawl, doc_id)
 ),
 
 decided as (

@@ -2,14 +2,16 @@
 with recursive
 line as (
     select
-        asset as model,
-        identity as model_identity,
-        input_asset as ancestor,
-        input_crawl as crawl,
-        input_identity as identity,
+        edges.asset as model,
+        edges.identity as model_identity,
+        edges.input_asset as ancestor,
+        edges.input_crawl as crawl,
+        edges.input_identity as identity,
         1 as distance
-    from {{ ref('stg_manifest_inputs') }}
-    where asset in ('base_model', 'sft_model', 'reward_model', 'rlhf_model', 'eval_report', 'quantized_export', 'deployment')
+    from {{ ref('stg_manifest_inputs') }} as edges
+    inner join {{ ref('stg_manifests') }} as made
+        on edges.asset = made.asset and edges.crawl = made.crawl and edges.identity = made.identity
+    where edges.asset in ('base_model', 'sft_model', 'reward_model', 'rlhf_model', 'eval_report', 'quantized_export', 'deployment')
     union
     select
         line.model,

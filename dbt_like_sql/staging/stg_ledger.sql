@@ -1,17 +1,24 @@
 -- The ledgers of all stages and crawls, one below the other.
+with verdicts as (
+    select * from {{ ref('stg_crawl_ledger') }}
+    union all by name
+    select crawl, stage, url, doc_id, kept, rule, value, threshold, related_doc, detail
+    from {{ source('*[all]', 'ledger.parquet') }}
+)
+
 select
-    ledger.crawl,
+    verdicts.crawl,
     stages.stage_order,
-    ledger.stage,
-    ledger.url,
-    ledger.doc_id,
-    ledger.kept,
-    ledger.rule,
-    ledger.value,
-    ledger.threshold,
-    ledger.related_doc,
-    ledger.detail
-from {{ source('*', 'ledger.parquet') }} as ledger
+    verdicts.stage,
+    verdicts.url,
+    verdicts.doc_id,
+    verdicts.kept,
+    verdicts.rule,
+    verdicts.value,
+    verdicts.threshold,
+    verdicts.related_doc,
+    verdicts.detail
+from verdicts
 left join (
     values
         ('raw_crawl', 1), ('extracted_pages', 2), ('cleaned_corpus', 3), ('deduped_shards', 4), ('tokenized_dataset', 5),

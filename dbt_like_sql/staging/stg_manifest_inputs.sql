@@ -1,4 +1,4 @@
--- One row an edge: which artefact read which.
+-- One row an edge: which artefact read which, through all that current artefacts go back to.
 select
     made.asset,
     made.crawl,
@@ -9,5 +9,5 @@ select
     made.input.digest as input_digest
 from (
     select asset, "partition" as crawl, identity, unnest(inputs) as input
-    from {{ source('*', 'manifest.json') }}
+    from {{ source('*[used]', 'manifest.json') }}
 ) as made

@@ -11,6 +11,7 @@ select
     coalesce(list_sum([file.bytes for file in map_values(files)]), 0)::bigint as n_bytes,
     counts['documents_in'] as documents_in,
     counts['kept'] as documents_kept,
+    metrics ->> '$.credit' as credit,
     started_at::timestamp with time zone as started_at,
     seconds,
     device,

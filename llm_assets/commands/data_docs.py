@@ -1,4 +1,4 @@
-"""Data Docs in the browser: a small server for the pages of the store that people look at, and for nothing else of it.
+"""The pages beside the UI in the browser: a small server for what people look at in a store, and for nothing else of it.
 
 The Dagster UI can't serve files, and browsers don't follow links from a web page to a file. So ``llm-assets ui`` serves these
 pages beside the UI, where the links in the assets' metadata point; ``llm-assets data-docs --serve`` does so alone.
@@ -14,14 +14,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
-from llm_assets.core import data_docs, pages
+from llm_assets.commands import site
+from llm_assets.core import pages
 from llm_assets.core.errors import LlmAssetsError, StoreError
 from llm_assets.core.produce import store_root
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+_OWN_SCRIPT = {"Content-Security-Policy": f"{_POLICY}; script-src 'self'"}  # for pages of ours that have one, and no other
+_PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -40,14 +44,32 @@ class _Pages(BaseHTTPRequestHandler):
             return self._send(HTTPStatus.FORBIDDEN, b"This server answers to its own address only.")
         if self.path == "/":
             return self._send(HTTPStatus.FOUND, b"", {"Location": f"/{pages.INDEX}"})
-        if self.path.partition("?")[0] == f"/{pages.INDEX}":
-            return self._send(HTTPStatus.OK, data_docs.index_page(self.server.store).encode())
+        try:
+            if self._made(self.path.partition("?")[0]):
+                return None
+        except LlmAssetsError as error:  # a recipe or a project that can't be read: the page says why
+            return self._send(HTTPStatus.INTERNAL_SERVER_ERROR, str(error).encode(), _PLAIN)
         path = pages.served(self.server.store, self.path)
         if path is None:
             return self._send(HTTPStatus.NOT_FOUND, b"No such page in this store.")
         return self._send(HTTPStatus.OK, path.read_bytes())
 
     do_HEAD = do_GET
+
+    def _made(self, address: str) -> bool:
+        """Answer with what is made on request; False for any other address."""
+        if address == f"/{pages.INDEX}":
+            self._send(HTTPStatus.OK, site.index(self.server.store).encode("utf-8", "replace"))
+            return True
+        for page in site.PAGES:
+            if address == f"/{site.FOLDER}/{page.name}":
+                made = page.render(self.server.store).encode("utf-8", "replace")
+                self._send(HTTPStatus.OK, made, _OWN_SCRIPT if page.script else None)
+                return True
+            if page.script is not None and address == f"/{site.FOLDER}/{page.script_name}":
+                self._send(HTTPStatus.OK, page.script().read_bytes(), {"Content-Type": "text/javascript; charset=utf-8"})
+                return True
+        return False
 
     def _send(self, status: HTTPStatus, body: bytes, more: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -101,7 +123,7 @@ def run_data_docs(open_page: bool, serve: bool, host: str, port: int) -> None:
     """Write the list of pages anew and say where it is; open it in a browser, or serve it until Ctrl-C."""
     store = store_root()
     try:
-        index = data_docs.write_index(store)
+        index = site.write(store)
     except OSError as error:
         raise StoreError(f"{store} can't be written: {error.strerror}; set LLM_ASSETS_STORE to a folder of yours") from error
     print(index)

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +23,13 @@ def home_folder() -> Path:
     if not home.is_absolute():
         raise StoreError(f"DAGSTER_HOME is {str(home)!r}; it must be an absolute path")
     return home
+
+
+def exists() -> bool:
+    """Whether there is an instance: a history in files, or settings that put it elsewhere (Postgres)."""
+    settings = home_folder() / "dagster.yaml"
+    elsewhere = settings.is_file() and re.search(r"^(storage|run_storage):", settings.read_text("utf-8"), re.MULTILINE)
+    return bool(elsewhere) or (home_folder() / "history").is_dir()
 
 
 def dagster_home() -> Path:

@@ -70,6 +70,7 @@ def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, f
     """Run the parts in order; stops at the first that fails. Returns whether all succeeded."""
     from llm_assets.commands.instance import dagster_home, instance
     from llm_assets.definitions import defs
+    from llm_assets.defs.launching import process_tag
     from llm_assets.defs.settings import CRAWLS
 
     check_partition_key(crawl)
@@ -85,7 +86,8 @@ def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, f
                 run_config=config,
                 instance=dagster,
                 partition_key=crawl if part.partitioned else None,
-                asset_selection=_keys(chosen),
+                asset_selection=_keys(part.assets) if part.assets else None,
+                tags=process_tag(),
                 raise_on_error=False,
             )
             if not result.success:

@@ -6,42 +6,53 @@ Dagster is asked only for crawls that it knows and the store does not.
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 
 from llm_assets.core.freshness import Plan, Standing, plan, standings
 from llm_assets.core.oneline import shortened
 from llm_assets.core.produce import store_root
 from llm_assets.core.recipe import load_recipe
+from llm_assets.core.status_page import SIGNS, page
 from llm_assets.core.store import Store
 from llm_assets.stages import all_specs
 
 _WHY_CHARS = 100
-_MARKS = {"fresh": "✓", "behind": "~", "stale": "!", "refused": "✗", "missing": "·", "running": "…"}
 
 
-def all_standings() -> list[Standing]:
-    """Of every asset × crawl under this process's recipe."""
+def all_standings(root: Path | None = None) -> list[Standing]:
+    """Of every asset × crawl under this process's recipe. ``root``: the store's folder, by default this process's."""
     recipe = load_recipe()
     specs = all_specs()
     sections = {name: recipe.section(name) for name in specs}
-    return standings(Store(store_root(), recipe.name), specs, sections, _known_crawls())
+    return standings(Store(root or store_root(), recipe.name), specs, sections, _known_crawls())
 
 
 def _known_crawls() -> list[str]:
-    if not (store_root() / ".dagster").is_dir():
+    """The crawls that the instance at ``DAGSTER_HOME``, or else of the store, knows; none where there is no instance."""
+    from llm_assets.commands.instance import exists, instance
+
+    if not exists():
         return []
-    from llm_assets.commands.instance import instance
     from llm_assets.defs.settings import CRAWLS
 
     with instance() as dagster:
         return list(dagster.get_dynamic_partitions(CRAWLS))
 
 
+def status_page(root: Path, navigation: str = "") -> str:
+    """The same as a page. ``root``: the store's folder; ``navigation``: HTML that stands above."""
+    recipe = load_recipe()
+    now = datetime.now(UTC).isoformat(" ", "seconds").removesuffix("+00:00")
+    return page(all_standings(root), recipe.name, f"{now} UTC", navigation)
+
+
 def run_status(as_json: bool = False) -> str:
-    """One line an asset and crawl: its state, and why where it isn't fresh."""
+    """One line an asset and crawl: its state, and why where it isn't fresh; and which models read what was taken down since."""
     found = all_standings()
     if as_json:
         return json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1)
-    counts = {state: sum(one.state == state for one in found) for state in _MARKS}
+    counts = {state: sum(one.state == state for one in found) for state in SIGNS}
     told = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     return "\n".join([*_lines(found), "", told])
 
@@ -52,7 +63,7 @@ def _lines(found: Iterable[Standing]) -> list[str]:
     lines = []
     for one in rows:
         why = shortened("; ".join(one.reasons), _WHY_CHARS)
-        lines.append(f"{_MARKS[one.state]} {one.name:<{width}}  {one.state:<7}  {why}".rstrip())
+        lines.append(f"{SIGNS[one.state]} {one.name:<{width}}  {one.state:<7}  {why}".rstrip())
     return lines
 
 
@@ -66,11 +77,12 @@ def run_plan(as_json: bool = False) -> str:
     lines = []
     for title, rows in (("made anew", made.certain), ("made anew if an input comes out otherwise", made.possible)):
         if rows:
-            lines += [f"{title}:", *_costs(rows), ""]
-    return "\n".join([*lines, _sum(made)])
+            lines += [f"{title}:", *costs(rows), ""]
+    return "\n".join([*lines, summed(made)])
 
 
-def _costs(rows: Iterable[Standing]) -> list[str]:
+def costs(rows: Iterable[Standing]) -> list[str]:
+    """A line each: name, what it cost the last time, why."""
     rows = list(rows)
     width = max(len(one.name) for one in rows)
     lines = []
@@ -81,7 +93,8 @@ def _costs(rows: Iterable[Standing]) -> list[str]:
     return lines
 
 
-def _sum(made: Plan) -> str:
+def summed(made: Plan) -> str:
+    """What a plan costs in all."""
     (least, most), (least_gpu, most_gpu) = made.seconds, made.gpu_hours
     unknown = sum(not one.seconds for one in (*made.certain, *made.possible))
     said = f"{least:,.0f} s" if least == most else f"{least:,.0f} to {most:,.0f} s"

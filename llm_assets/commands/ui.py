@@ -12,7 +12,6 @@ from contextlib import ExitStack
 
 from llm_assets.commands.data_docs import serving
 from llm_assets.commands.instance import dagster_home
-from llm_assets.core import data_docs
 from llm_assets.core.errors import LlmAssetsError
 from llm_assets.core.pages import DOCS_URL
 from llm_assets.core.produce import project_root, store_root
@@ -41,7 +40,6 @@ def serve_docs(stack: ExitStack, host: str, port: int) -> dict[str, str]:
     except LlmAssetsError as error:
         print(f"{error} with --docs-port; 'llm-assets data-docs' says where the files are", file=sys.stderr)
         return {}
-    data_docs.write_index(store_root())
     return {} if os.environ.get(DOCS_URL) else {DOCS_URL: server.url}
 
 

@@ -40,6 +40,7 @@ _STYLE = (
     ".fa-exclamation-triangle::before{content:'!';color:#E69F00}"
     ".modal,.navbar,.col-lg-2,button{display:none}ul{padding-left:1.2rem}li{list-style:none}a{color:inherit}"
     ".badge{border:1px solid #8886;border-radius:4px;padding:0 .3rem}.no{color:#D55E00;font-weight:bold}"
+    ".wide{overflow-x:auto}nav{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;padding-bottom:.7rem;border-bottom:1px solid #8884}"
 )
 
 
@@ -123,8 +124,11 @@ def write_index(store: Path) -> Path:
     return target
 
 
-def index_page(store: Path) -> str:
-    """The list of every artefact that has a page, newest of a partition first. A view: made whenever somebody asks for it."""
+def index_page(store: Path, above: str = "<h1>Data Docs</h1>") -> str:
+    """The list of every artefact that has a page, newest of a partition first. A view: made whenever somebody asks for it.
+
+    ``above``: HTML that stands before the list.
+    """
     rows = []
     for files in {page.parents[1] for name in (EXPECTATIONS, SAMPLES) for page in store.glob(f"*/*/*/{ACCOUNT_FOLDER}/{name}")}:
         if (files / MANIFEST_FILE).is_file():
@@ -134,8 +138,9 @@ def index_page(store: Path) -> str:
     names = ("asset", "partition", "made", "artefact", "current in", "samples", "expectations", "")
     head = "".join(f"<th>{name}</th>" for name in names)
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    opened = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_head("Data Docs")}</head><body><h1>Data Docs</h1>'
-    return f"{opened}<table><tr>{head}</tr>{cells}</table></body></html>\n"
+    opened = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_head("Data Docs")}</head><body>{above}'
+    listed = f'<div class="wide"><table><tr>{head}</tr>{cells}</table></div>' if rows else "<p>No artefact has a page yet.</p>"
+    return f"{opened}{listed}</body></html>\n"
 
 
 def _row(store: Path, files: Path) -> tuple[str, ...]:

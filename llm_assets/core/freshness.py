@@ -6,30 +6,34 @@ anew depends on what that turns out to be, since equal content triggers nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import MissingInput
 from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
-from llm_assets.core.manifest import InputEntry, Manifest
+from llm_assets.core.last_run import Ended, newest
+from llm_assets.core.manifest import MANIFEST_FILE, InputEntry, Manifest
 from llm_assets.core.oneline import shortened
 from llm_assets.core.recipe.base import Section, identity_values
 from llm_assets.core.spec import AssetSpec
-from llm_assets.core.store import UNPARTITIONED, Store, named
+from llm_assets.core.store import INCOMING, UNPARTITIONED, Store, named
+from llm_assets.core.takedowns import Takedowns
 
 _VALUE_CHARS = 60
-State = Literal["fresh", "behind", "stale", "refused", "missing", "running"]
+_RUNNING = "a process is making it now"
+State = Literal["fresh", "behind", "stale", "refused", "failed", "missing", "running"]
 
 
 @dataclass(frozen=True)
 class Standing:
     """One asset of one crawl (``all`` where it has none).
 
-    ``refused``: the artefact that would be current was made, and gates stopped it; ``missing``: nothing was accepted yet;
-    ``running``: a process holds its lock. ``reasons`` say why, or what is left to note. ``identity``: what readers see, "" for
-    nothing. ``ready``: what would be made is in the store already, and is taken at once. ``roots``: the first that are not
-    fresh, by name. ``seconds``, ``gpu_hours``: what it cost when it was made last under this or another recipe, 0 if never.
+    ``refused``: the artefact that would be current was made, and gates stopped it; ``failed``: its last run raised;
+    ``missing``: nothing was accepted yet; ``running``: a process holds its lock. ``reasons`` say why, or what is left to note.
+    ``identity``: what readers see, "" for nothing. ``ready``: what would be made is in the store already, and is taken at once.
+    ``roots``: the first that are not fresh, by name. ``seconds``, ``gpu_hours``: what it cost when it was made last under this
+    or another recipe, 0 if never. ``affected_by``: take-downs of documents that it was trained on, which it still bears.
     """
 
     asset: str
@@ -41,6 +45,7 @@ class Standing:
     roots: tuple[str, ...] = ()
     seconds: float = 0.0
     gpu_hours: float = 0.0
+    affected_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,9 +58,9 @@ def in_order(specs: Mapping[str, AssetSpec]) -> list[AssetSpec]:
     ordered: dict[str, AssetSpec] = {}
 
     def add(spec: AssetSpec) -> None:
-        for rule in spec.inputs:
-            if rule.asset in specs and rule.asset != spec.name and rule.asset not in ordered:
-                add(specs[rule.asset])
+        for name in (name for rule in spec.inputs for name in (rule.asset, rule.by)):
+            if name in specs and name != spec.name and name not in ordered:
+                add(specs[name])
         ordered.setdefault(spec.name, spec)
 
     for spec in specs.values():
@@ -73,7 +78,14 @@ def standings(
     for spec in in_order(specs):
         for partition in partitions if spec.partitioned else [UNPARTITIONED]:
             found[spec.name, partition] = _standing(store, spec, partition, sections[spec.name], found)
-    return list(found.values())
+    affected = Takedowns(store.root).affected()
+    return [_affected(one, affected.get(f"{one.asset}/{one.partition}/{one.identity}", ())) for one in found.values()]
+
+
+def _affected(one: Standing, takedowns: Iterable[str]) -> Standing:
+    those = tuple(takedowns)
+    told = (f"affected by the take-down {', '.join(those)}",) if those else ()
+    return replace(one, affected_by=those, reasons=(*told, *one.reasons))
 
 
 def _standing(
@@ -93,29 +105,63 @@ def _standing(
         inputs = find_inputs(store, spec, partition, config)
     except MissingInput as error:
         return standing("stale" if current else "missing", f"waits for {error.what}")
+    raised = _raised(store, spec, partition, manifest)
     if spec.source:
-        if manifest is None:
-            return standing("missing")
-        changed = _config_differences(spec.name, identity_values(config), manifest.config)
-        return standing("fresh", *changed, *(["a source, which stays as it is until it is forced"] if changed else []))
+        return standing(*_source(store, spec, partition, config, manifest, raised))
+    waits = [f"leaves for later {inputs.waiting}"] if inputs.waiting else []
     entries = input_entries(spec, inputs, config)
     identity = identity_of(spec, partition, config, entries)
     if store.is_held(spec.name, partition, identity):
-        return standing("running", "a process is making it now")
+        return standing("running", _RUNNING)
+    failure = [f"the last run failed: {raised.error}"] if raised else []
     if current is not None and manifest is not None and current.identity.partition(".")[0] == identity:
         late = [one for entry in entries if (one := before.get((entry.asset, entry.partition))) and one.state != "fresh"]
         late += _awaited(spec, entries, before)
+        late += [one for rule in spec.inputs if (one := before.get((rule.by, UNPARTITIONED))) and one.state != "fresh"]
         roots = dict.fromkeys(root for one in late for root in (one.roots or (one.name,)))
-        return standing("behind", *(f"{name} is not fresh" for name in roots), roots=roots) if roots else standing("fresh")
+        if roots:
+            return standing("behind", *(f"{name} is not fresh" for name in roots), *failure, roots=roots)
+        return standing("fresh", *waits, *failure)
     made = store.rebuilds(spec.name, partition, identity)
-    refused = [gate for gate in store.gates(made[-1]) if gate.blocking and not gate.passed] if made else []
-    if refused:
-        return standing("refused", *(f"{gate.name}: {gate.message}" for gate in refused))
+    if refused := _refusals(store, made):
+        return standing("refused", *refused)
     begun = store.is_begun(spec.name, partition, identity)
     left = ["an unfinished run is there, which the next one goes on with"] if begun else []
+    changes = differences(spec, config, entries, manifest) if manifest else []
+    if raised and raised.identity.partition(".")[0] == identity:
+        return standing("failed", *failure, *changes, *left, ready=bool(made))
+    return standing("stale" if manifest else "missing", *changes, *failure, *left, ready=bool(made))
+
+
+def _raised(store: Store, spec: AssetSpec, partition: str, manifest: Manifest | None) -> Ended | None:
+    """The end of the last run, where it raised and nothing was accepted since."""
+    last = newest(store.work_folder(spec.name, partition), store.recipe)
+    stands = last is not None and last.error and (manifest is None or last.at > manifest.started_at)
+    return last if stands else None
+
+
+def _refusals(store: Store, made: list[Artefact]) -> list[str]:
+    """What gates said of the last of some artefacts, where they stopped it."""
+    gates = store.gates(made[-1]) if made else []
+    return [f"{gate.name}: {gate.message}" for gate in gates if gate.blocking and not gate.passed]
+
+
+def _source(
+    store: Store, spec: AssetSpec, partition: str, config: Section, manifest: Manifest | None, raised: Ended | None
+) -> tuple[Any, ...]:
+    """State and reasons of a source, which is what it is: only a fetch that goes on, failed or was refused counts."""
+    if any(store.is_held(spec.name, partition, name) for name in (INCOMING, *([manifest.identity] if manifest else []))):
+        return ("running", _RUNNING)
+    if raised:
+        return ("failed", f"the last run failed: {raised.error}")
+    last = _newest(store, spec.name, partition)
+    if refused := _refusals(store, [last] if last else []):
+        return ("refused", *refused)
     if manifest is None:
-        return standing("missing", *left, ready=bool(made))
-    return standing("stale", *differences(spec, config, entries, manifest), *left, ready=bool(made))
+        left = ["an unfinished run is there, which the next one goes on with"]
+        return ("missing", *(left if store.is_begun(spec.name, partition, INCOMING) else []))
+    changed = _config_differences(spec.name, identity_values(config), manifest.config)
+    return ("fresh", *changed, *(["a source, which stays as it is until it is forced"] if changed else []))
 
 
 def _awaited(spec: AssetSpec, entries: list[InputEntry], before: Mapping[tuple[str, str], Standing]) -> list[Standing]:
@@ -126,7 +172,9 @@ def _awaited(spec: AssetSpec, entries: list[InputEntry], before: Mapping[tuple[s
         for rule in spec.inputs
         if rule.which == "all"
         for (asset, _), one in before.items()
-        if asset == rule.asset and (one.asset, one.partition) not in read and one.state in ("missing", "running", "refused")
+        if asset == rule.asset
+        and (one.asset, one.partition) not in read
+        and one.state in ("missing", "running", "refused", "failed")
     ]
 
 
@@ -170,11 +218,15 @@ def _input_differences(now: list[InputEntry], then: list[InputEntry]) -> list[st
 
 def _last(store: Store, asset: str, partition: str) -> Manifest | None:
     """The newest manifest of an asset and crawl, of whatever recipe; of another crawl where there is none."""
-    for pattern in (f"{partition}/*/manifest.json", "*/*/manifest.json"):
-        paths = sorted((store.root / asset).glob(pattern), key=lambda path: path.stat().st_mtime)
-        if paths:
-            return Artefact(asset, partition, paths[-1].parent.name, paths[-1].parent).manifest()
-    return None
+    found = _newest(store, asset, partition) or _newest(store, asset)
+    return found.manifest() if found else None
+
+
+def _newest(store: Store, asset: str, partition: str = "") -> Artefact | None:
+    """The artefact that was made last, of one partition or of all."""
+    folders = [path.parent for path in store.manifests(asset) if partition in ("", path.parents[1].name)]
+    newest = max(folders, key=lambda folder: (folder / MANIFEST_FILE).stat().st_mtime, default=None)
+    return store.find(asset, newest.parent.name, newest.name) if newest else None
 
 
 @dataclass(frozen=True)
@@ -201,6 +253,6 @@ def plan(found: Iterable[Standing]) -> Plan:
     """What a run of everything would make of these standings."""
     found = list(found)
     return Plan(
-        tuple(one for one in found if one.state in ("stale", "missing", "refused")),
+        tuple(one for one in found if one.state in ("stale", "missing", "refused", "failed")),
         tuple(one for one in found if one.state == "behind"),
     )

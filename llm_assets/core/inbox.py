@@ -6,6 +6,8 @@ for it. Hidden files, and copies that an editor left (``~``), are nobody's docum
 
 from pathlib import Path, PurePath
 
+from llm_assets.core.jsonio import digest
+
 BEING_WRITTEN = (".part", ".tmp")
 LEFT_BEHIND = ("~",)
 
@@ -28,6 +30,23 @@ def is_being_written(path: PurePath) -> bool:
 def is_whole(path: PurePath) -> bool:
     """Whether a file, by its path below the crawl's folder, is one to read."""
     return not _is_hidden(path) and not path.name.endswith((*BEING_WRITTEN, *LEFT_BEHIND))
+
+
+def contents(folder: Path) -> str:
+    """What a crawl's folder holds: "<files> files, <bytes> bytes, <hash of paths, sizes, times>"; "" while it is not to be
+    read, which is while it has no whole file, or one that is still being written.
+    """
+    rows: list[tuple[str, int, int]] = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        told = path.stat() if path.is_file() else None
+        if told is not None and is_being_written(name):
+            return ""
+        if told is not None and is_whole(name):
+            rows.append((name.as_posix(), told.st_size, told.st_mtime_ns))
+    if not rows:
+        return ""
+    return f"{len(rows)} files, {sum(size for _, size, _ in rows)} bytes, {digest(rows)[:16]}"
 
 
 def _is_hidden(path: PurePath) -> bool:

@@ -18,7 +18,7 @@ from llm_assets.core.oneline import shortened
 MAX_BYTES = 200_000  # what the UI still shows inline without lag
 MAX_POINTS = 2_000  # a line of more points than the picture has pixels is thinned
 MAX_BARS = 40
-SPARKLINE_CHARACTERS = 1_000
+SPARKLINE_CHARACTERS = 700  # as a data URI it then stays under the 1,000 characters that the UI shows inline
 
 # Okabe and Ito (2008), "Color Universal Design": told apart with any common colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -52,7 +52,8 @@ def line(
             color=PALETTE[number % len(PALETTE)],
             linestyle=_DASHES[number // len(PALETTE) % len(_DASHES)],
             linewidth=1.6,
-            marker="o" if len(points) < 3 else "",  # one point draws no line
+            zorder=3 - number / 100,  # the first lies on top
+            marker="o" if len(points) < 5 else "",  # one point draws no line, and few are looked at one by one
             label=_tex(name).lstrip("_"),  # a leading underscore would hide it from the legend
         )
     if log_y and drawn:
@@ -147,12 +148,12 @@ def data_uri(path: Path) -> str:
 
 
 def sparkline_svg(values: Sequence[float], *, width: int = 200, height: int = 32) -> str:
-    """A curve as one SVG polyline of fewer than 1,000 characters, which the UI shows inline.
+    """A curve as one SVG polyline of fewer than 700 characters, which the UI shows inline as a data URI.
 
     Values that are not finite are left out; without any, the picture is empty. Long curves are thinned.
     """
     numbers = [float(value) for value in values if math.isfinite(value)]
-    points = _thin(list(enumerate(numbers)), 80)
+    points = _thin(list(enumerate(numbers)), 50)
     low, high = min(numbers, default=0.0), max(numbers, default=0.0)
     span = (high - low) or 1.0
     last = max(len(numbers) - 1, 1)

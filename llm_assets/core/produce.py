@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, ahead
-from llm_assets.core.artefact import Artefact, Inputs, WorkDir
+from llm_assets.core import ahead, last_run, views
+from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
-from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
+from llm_assets.core.mirror import mirror_folder
 from llm_assets.core.progress import Progress, Silent
+from llm_assets.core.readers import reading
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.report import Gate, Report
 from llm_assets.core.spec import AssetSpec, load_entry
-from llm_assets.core.store import UNPARTITIONED, Store, check_partition_key
+from llm_assets.core.store import INCOMING, UNPARTITIONED, Store, check_partition_key
 
 COUNTS_GATE = "counts_add_up"
 Launcher = Callable[[Job, Progress], None]
@@ -31,13 +32,15 @@ Launcher = Callable[[Job, Progress], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``produce`` made or found."""
+    """What ``produce`` made or found. ``before``: the artefact to compare it with (``_before``), None for the first."""
 
     artefact: Artefact
     report: Report
     gates: list[Gate]
     manifest: Manifest
     reused: bool
+    waiting: Waiting | None = None
+    before: Artefact | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -68,40 +71,43 @@ def produce(
     progress = progress or Silent()
     if spec.partitioned:
         check_partition_key(partition)
-    inputs = find_inputs(store, spec, partition, config)
-    entries = input_entries(spec, inputs, config)
-    if spec.source:
-        existing = store.current(spec.name, partition)
-        identity = "" if existing is None or force else existing.identity
-    else:
-        identity = identity_of(spec, partition, config, entries)
-        existing = _latest(store, spec, partition, identity)
-    if existing is not None and not force:
-        report = Report.load(existing.files)
-        return _judged(store, spec, existing, inputs, config, report, reused=True)
-    if force and not spec.source and existing is not None:
-        identity = f"{identity}.{len(store.rebuilds(spec.name, partition, identity))}"
+    force = force or (spec.source and "read_again" in spec.tags)
+    inputs = find_inputs(store, spec, partition, config, everything=force)
+    with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
+        existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
+        if existing is not None and not force:
+            return _judged(store, spec, existing, inputs, config, Report.load(existing.about), reused=True)
+        place = store.work_folder(spec.name, partition)
+        with (
+            last_run.noted(place, store.recipe, identity, run_id),
+            store.work(spec.name, partition, identity or INCOMING) as work,
+        ):
+            found = store.finished(spec.name, partition, "" if spec.source else identity)
+            if found is not None:  # another run finished it while we waited for nothing: look again under the lock
+                store.drop(work)
+                return _judged(store, spec, found, inputs, config, Report.load(found.about), reused=True)
+            ahead.load(spec, coming)
+            started, clock = datetime.now(UTC), time.perf_counter()
+            job = Job.of(spec, inputs, work, config, store.root)
+            with PeakMemory() as memory:
+                if launcher is not None and spec.process:
+                    launcher(job, progress)
+                else:
+                    run_job(job, progress)
+                report = Report.load(work.files)
+                from llm_assets.core import account  # with polars, which a code server can do without
 
-    with store.work(spec.name, partition, identity or "incoming") as work:
-        found = None if spec.source else store.find(spec.name, partition, identity)
-        if found is not None:  # another run finished it while we waited for nothing: look again under the lock
-            return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
-        ahead.load(spec, coming)
-        started, clock = datetime.now(UTC), time.perf_counter()
-        job = Job.of(spec, inputs, work, config, store.root)
-        with PeakMemory() as memory:
-            if launcher is not None and spec.process:
-                launcher(job, progress)
-            else:
-                run_job(job, progress)
-            report = Report.load(work.files)
-            account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
-        manifest = _manifest(
-            spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
-        ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
-        known = store.find(spec.name, partition, manifest.identity)
-        artefact = known if known is not None and spec.source else store.publish(work, manifest)
-    return _judged(store, spec, artefact, inputs, config, report, reused=False)
+                own = Artefact(spec.name, partition, identity, work.files)
+                account.write(spec, own, inputs, report)
+                views.write(store, own, report)
+            manifest = _manifest(
+                spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
+            ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
+            known = store.find(spec.name, partition, manifest.identity) if spec.source else None
+            if known is not None:  # fetched again, and nothing had changed: the next fetch must not go on from this one
+                store.drop(work)
+            artefact = known or store.publish(work, manifest)
+            return _judged(store, spec, artefact, inputs, config, report, reused=known is not None)
 
 
 def accept_or_raise(outcome: Outcome) -> Outcome:
@@ -111,6 +117,21 @@ def accept_or_raise(outcome: Outcome) -> Outcome:
         a = outcome.artefact
         raise GateBlocked(f"{a.asset}[{a.partition}] was refused and CURRENT stays as it was. {lines}", outcome.failed)
     return outcome
+
+
+def _wanted(
+    store: Store, spec: AssetSpec, partition: str, config: Section, inputs: Inputs, *, force: bool
+) -> tuple[Artefact | None, str, list[InputEntry]]:
+    """What is there already, the identity to make ("": what comes in decides it), and what the inputs add to it."""
+    entries = input_entries(spec, inputs, config)
+    if spec.source:
+        existing = store.current(spec.name, partition)
+        return existing, "" if existing is None or force else existing.identity, entries
+    identity = identity_of(spec, partition, config, entries)
+    existing = _latest(store, spec, partition, identity)
+    if force and existing is not None:
+        identity = store.next_rebuild(spec.name, partition, identity)
+    return existing, identity, entries
 
 
 def _latest(store: Store, spec: AssetSpec, partition: str, identity: str) -> Artefact | None:
@@ -132,9 +153,12 @@ def _judged(
         if returned != sorted(spec.gate_names):
             raise TypeError(f"{spec.name}: gates returned {returned}, the spec promises {sorted(spec.gate_names)}")
         if spec.follows:
+            from llm_assets.core import account
+
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused)
+    before = _before(store, spec, artefact)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting, before)
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)
@@ -143,8 +167,22 @@ def _judged(
     return outcome
 
 
+def _before(store: Store, spec: AssetSpec, artefact: Artefact) -> Artefact | None:
+    """What was current until now; where that is this very artefact or nothing, the crawl before it."""
+    current = store.current(spec.name, artefact.partition)
+    if current is not None and current != artefact:
+        return current
+    older = [crawl for crawl in store.partitions(spec.name) if crawl != artefact.partition] if spec.partitioned else []
+    order = store.crawl_order()
+    mine = order.get(artefact.partition, len(order) + 1)
+    older = [crawl for crawl in older if order.get(crawl, mine) < mine]
+    return store.current(spec.name, older[-1]) if older else None
+
+
 def counts_gate(report: Report) -> Gate:
     """Documents in = kept + dropped by each rule."""
+    from llm_assets.core.ledger import counts_add_up
+
     counts = report.counts
     kept = counts.get("kept", 0)
     dropped = sum(n for key, n in counts.items() if key.startswith("dropped:"))
@@ -193,8 +231,13 @@ def _manifest(
 
 
 def store_root() -> Path:
-    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package)."""
+    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package).
+
+    Of a URL (``s3://bucket/prefix``): the folder of this machine that mirrors it.
+    """
     chosen = os.environ.get("LLM_ASSETS_STORE")
+    if chosen and "://" in chosen:
+        return mirror_folder(chosen)
     if chosen:
         return Path(chosen).expanduser().resolve()
     return project_root() / "data" / "store"

@@ -11,6 +11,8 @@ from typing import Any
 from llm_assets.core.jsonio import read_json, write_json
 
 REPORT_FILE = "report.json"
+# metric of a table's asset: column → its type, description, and the columns it comes ``from`` ([asset, column] each)
+COLUMNS = "columns"
 
 
 @dataclass

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 FOLLOWS_GATE = "takes_what_was_kept"
-Which = Literal["one", "same", "all", "earlier", "named"]
+Which = Literal["one", "same", "all", "earlier", "named", "read_by", "used"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,10 @@ class Input:
     the reader), ``all`` (every complete crawl), ``earlier`` (crawls with a lower number in the crawl
     order, of these the ones that match a pattern in ``against``, where the reader's section has such a list; Dagster can't draw
     this edge), ``named`` (the crawls that the reader's section lists in ``crawls``;
-    an empty list means the first crawl of the crawl order).
+    an empty list means the first crawl of the crawl order), ``read_by`` (the crawls, at the versions, that the current artefact
+    of the asset ``by`` was made of: whoever reads the same as the training mix follows what the mix decides),
+    ``used`` (an unpartitioned asset's current artefact, and those that the current artefacts of ``holders`` go back to: what
+    models were made of, though readers see something newer).
     An ``optional`` input may be absent (its list is then empty).
     ``fingerprint`` names a ``module:function`` called as ``f(artefact, inputs, config) -> str``; its value replaces the
     digest of the input in the reader's identity (tombstones: only those that concern this crawl count).
@@ -32,6 +35,8 @@ class Input:
     which: Which = "one"
     optional: bool = False
     fingerprint: str | None = None
+    by: str = ""
+    holders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,12 @@ class AssetSpec:
     ``code_version`` changes by hand when the result may change; ``code`` lists modules or packages besides the stage's
     own module (the entry's) whose code decides the result; the code-version guard hashes these all.
     ``libraries`` are the distributions whose version decides the result.
-    A ``source`` is not a function: its identity is the digest of its content and it is never refetched unasked.
+    A ``source`` is not a function: its identity is the digest of its content and it is never refetched unasked, unless the tag
+    ``read_again`` says that each run reads it (a list that people add to).
     ``process`` runs the entry in a subprocess (training, and anything that imports torch).
     ``follows`` names the input whose kept documents this stage takes in: a gate compares the two ledgers, document by document,
     and the retention funnel goes on from there.
+    ``holds_back``: ``f(current, inputs, config, now) -> Waiting | None`` says which new crawls this asset leaves for later.
     ``loads`` names a function of the section that loads what the entry's first call would have to; a thread calls it while the
     asset that this one follows is made (``core.ahead``).
     """
@@ -66,6 +73,7 @@ class AssetSpec:
     process: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     follows: str = ""
+    holds_back: str = ""
     loads: str = ""
 
     @property

@@ -10,6 +10,7 @@ from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.documents import canonical_url
 
 TOMBSTONES_FILE = "tombstones.parquet"
+OWN_LIST = "takedowns/tombstones.jsonl"  # below the store's root: kind, value, reason, at, takedown; append-only
 KINDS = ("doc_id", "url", "host", "sha256")
 TOMBSTONES = pl.Schema({"kind": pl.String, "value": pl.String, "reason": pl.String})
 

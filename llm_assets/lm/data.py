@@ -8,7 +8,7 @@ save, and each can be inverted. Another epoch has other keys. Up to ``seq_len`` 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,7 +102,8 @@ class MixDocuments:
         self._starts = frame["start"].to_numpy()
         self._shards = frame["shard"].to_numpy()
         self._refs = frame["ref"].to_list()
-        self._folders = {ref: inputs.resolve(ref) for ref in frame["ref"].unique().to_list()}
+        # asked for when ids are read: which step reads what is known without the shards, also when the store has them no more
+        self._folder = lru_cache(maxsize=None)(inputs.resolve)
         self._open = lru_cache(maxsize=None)(_open)
 
     @cached_property
@@ -114,9 +115,13 @@ class MixDocuments:
         """The document of a row."""
         return str(self.frame["doc_id"][row])
 
+    def place(self, row: int) -> tuple[str, int, int]:
+        """Where the document of a row lies: the ref of its ``tokenized_dataset``, the shard, its first token there."""
+        return self._refs[row], int(self._shards[row]), int(self._starts[row])
+
     def ids(self, row: int, start: int = 0, end: int | None = None) -> npt.NDArray[Any]:
         """Token ids ``start`` to ``end`` of the document in a row, its separator last; a view of the file."""
-        shard = self._open(self._folders[self._refs[row]], int(self._shards[row]))
+        shard = self._open(self._folder(self._refs[row]), int(self._shards[row]))
         first = int(self._starts[row])
         stop = int(self.lengths[row]) if end is None else end
         view: npt.NDArray[Any] = shard[first + start : first + stop]
@@ -228,22 +233,30 @@ class TokenStream:
 
     def documents(self, step: int) -> list[Span]:
         """What a step reads of which documents, row by row."""
+        return [Span(self.data.doc_id(row), start, end) for _, row, start, end in self.pieces(step)]
+
+    def pieces(self, step: int) -> list[tuple[int, int, int, int]]:
+        """(row of the batch, row of the document in the mix, start, end) of all that a step reads, as ``documents`` has it."""
         places = self._places(step * self.batch_rows, self.batch_rows)
         return [
-            Span(self.data.doc_id(row), start, end)
-            for epoch, window in places
+            (number, row, start, end)
+            for number, (epoch, window) in enumerate(places)
             for row, start, end in self._spans(epoch, window)
         ]
 
     def steps(self, doc_id: str, total_steps: int) -> list[int]:
         """The steps below ``total_steps`` that read any token of a document, ascending; empty where it is not in the split."""
-        row = self.data.rows.get(doc_id)
-        if row is None or total_steps < 1:
-            return []
-        found: set[int] = set()
-        for number in range((total_steps * self.batch_rows - 1) // self.windows + 1):
+        return self.steps_of([doc_id], total_steps)[doc_id]
+
+    def steps_of(self, documents: Sequence[str], total_steps: int) -> dict[str, list[int]]:
+        """``steps`` of many documents: each epoch's order is made once."""
+        rows = {self.data.rows[doc]: doc for doc in documents if doc in self.data.rows}
+        found: dict[str, set[int]] = {doc: set() for doc in documents}
+        epochs = (total_steps * self.batch_rows - 1) // self.windows + 1 if rows and total_steps > 0 else 0
+        for number in range(epochs):
             epoch = self._epoch(number)
-            for place in np.flatnonzero(epoch.entries == row):
+            for place in np.flatnonzero(np.isin(epoch.entries, np.fromiter(rows, np.int64))):
+                row = int(epoch.entries[place])
                 end = int(epoch.ends[place])
                 start = end - int(self.data.lengths[row])
                 # a window reads [w·seq_len, w·seq_len + seq_len]: its first token is also the last of the one before
@@ -251,6 +264,6 @@ class TokenStream:
                 last = min(self.windows - 1, (end - 1) // self.seq_len)
                 if first > last:
                     continue  # in the tail that this epoch does not read
-                rows = number * self.windows + epoch.windows.inverse(np.arange(first, last + 1))
-                found.update((rows // self.batch_rows).tolist())
-        return sorted(step for step in found if step < total_steps)
+                read = number * self.windows + epoch.windows.inverse(np.arange(first, last + 1))
+                found[rows[row]].update((read // self.batch_rows).tolist())
+        return {doc: sorted(step for step in steps if step < total_steps) for doc, steps in found.items()}

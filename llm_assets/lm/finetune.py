@@ -9,12 +9,13 @@ import hashlib
 import json
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from safetensors import SafetensorError
 from torch.utils.data import Sampler
@@ -32,6 +33,7 @@ from llm_assets.lm.tokenizer import END_OF_TEXT, TURN_END
 # Batches are cut from this many at a time, sorted by length: enough to make rows of a batch alike, few enough to mix the tasks.
 _BATCHES_SORTED_TOGETHER = 16
 _MARKER = ".complete.json"
+STEPS_FILE = "steps.parquet"
 # Batches are padded to a multiple of this many tokens. Few shapes matter more than little padding: on a CPU every new shape
 # costs the compilation of its kernels and some 20 MB to keep them.
 WIDTH_MULTIPLE = 32
@@ -73,6 +75,25 @@ class StepSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.order)
+
+
+def write_steps(files: Path, order: Sequence[int], rows: Sequence[Mapping[str, Any]], steps: int) -> None:
+    """Write ``steps.parquet``: which rows each step learns from, ``step`` (counted from 1), ``id``, ``doc_id``.
+
+    ``order``: positions in ``rows``, an equal number for each of ``steps``. Pairs also have ``rejected_doc_id``, of the page
+    that the wrong answer was taken from.
+    """
+    size = len(order) // steps
+    names = [name for name in ("id", "doc_id", "rejected_doc_id") if rows and name in rows[0]]
+    table = [(place // size + 1, *(rows[row][name] for name in names)) for place, row in enumerate(order)]
+    schema = {"step": pl.Int32, **dict.fromkeys(names, pl.String)}
+    pl.DataFrame(table, schema=schema, orient="row").write_parquet(files / STEPS_FILE, compression="zstd")
+
+
+def best_step(rows: Sequence[Mapping[str, Any]]) -> int:
+    """The step with the lowest validation loss, whose weights are kept; 0 where none was judged."""
+    judged = [(row["validation_loss_nats"], row["step"]) for row in rows if row["validation_loss_nats"] is not None]
+    return int(min(judged)[1]) if judged else 0
 
 
 def _counts(shares: Sequence[float], total: int) -> list[int]:

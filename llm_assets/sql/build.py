@@ -8,10 +8,11 @@ same file.
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -19,7 +20,7 @@ from llm_assets.core.artefact import Artefact
 from llm_assets.core.report import Gate
 from llm_assets.sql.checks import run_tests
 from llm_assets.sql.errors import SqlError
-from llm_assets.sql.project import EVERY, Model, Project
+from llm_assets.sql.project import Model, Project
 from llm_assets.sql.schema import SourceEntry
 from llm_assets.sql.templates import literal, quoted, render
 
@@ -36,32 +37,53 @@ class BuildResult:
     tests: list[Gate]
 
 
-def build(project: Project, model: Model, sources: Sources, refs: Mapping[str, Path], out: Path) -> BuildResult:
+def build(
+    project: Project,
+    model: Model,
+    sources: Sources,
+    refs: Mapping[str, Path],
+    out: Path,
+    values: Mapping[str, Any],
+    earlier: Path | None = None,
+    kept: Collection[str] = (),
+) -> BuildResult:
     """Run a model over the artefacts of ``sources`` (by asset) and the Parquet files of ``refs`` (by model) into ``out``.
 
+    ``values`` are those of its ``var``s. An incremental model is run once a crawl, over what is of that crawl; the rows of the
+    crawls ``kept`` come from its table ``earlier`` instead.
     Raises ``SqlError`` naming model and line where DuckDB refuses the SQL, a file lacks a declared column, or the result's
     columns are not those that schema.yml describes. Failing tests raise nothing: they are in the result.
     """
     with connect() as connection:
-        _views(connection, project, model, sources, refs)
-        text = render(model.sql, model.where, lambda reference: reference.relation)
+        text = render(model.sql, model.where, lambda reference: reference.relation, values)
         _no_order(model, text)
-        # "create table … as" stands on the first line of the model, so that DuckDB's line numbers are the model's
-        _run(connection, f"CREATE TABLE {quoted(model.name)} AS {text}", model)
+        if model.entry.incremental:
+            _by_crawl(connection, project, model, sources, refs, text, earlier, kept)
+        _views(connection, project, model, sources, refs)
+        if not model.entry.incremental:
+            # "create table … as" stands on the first line of the model, so that DuckDB's line numbers are the model's
+            _run(connection, f"CREATE TABLE {quoted(model.name)} AS {text}", model)
         schema = _schema(connection, model)
         out.parent.mkdir(parents=True, exist_ok=True)
         target = f"TO {literal(str(out))} (FORMAT parquet, COMPRESSION zstd)"
         _run(connection, f"COPY (SELECT * FROM {quoted(model.name)} ORDER BY ALL) {target}", model)
         rows = connection.execute(f"SELECT count(*) FROM {quoted(model.name)}").fetchall()[0][0]
-        return BuildResult(int(rows), schema, run_tests(connection, model))
+        return BuildResult(int(rows), schema, run_tests(connection, model, values))
 
 
-def test_table(project: Project, model: Model, sources: Sources, refs: Mapping[str, Path], table: Path) -> list[Gate]:
+def test_table(
+    project: Project,
+    model: Model,
+    sources: Sources,
+    refs: Mapping[str, Path],
+    table: Path,
+    values: Mapping[str, Any] | None = None,
+) -> list[Gate]:
     """The model's tests on a table that was built before."""
     with connect() as connection:
         _views(connection, project, model, sources, refs)
         _view(connection, model.name, f"SELECT * FROM {reader([table])}")
-        return run_tests(connection, model)
+        return run_tests(connection, model, values or {})
 
 
 test_table.__test__ = False  # type: ignore[attr-defined]
@@ -79,18 +101,63 @@ def connect() -> Iterator[duckdb.DuckDBPyConnection]:
             connection.close()
 
 
-def _views(
-    connection: duckdb.DuckDBPyConnection, project: Project, model: Model, sources: Sources, refs: Mapping[str, Path]
+def _by_crawl(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    model: Model,
+    sources: Sources,
+    refs: Mapping[str, Path],
+    text: str,
+    earlier: Path | None,
+    kept: Collection[str],
 ) -> None:
+    """Make the table of an incremental model: its columns from a run over nothing, then the rows crawl by crawl."""
+    name = quoted(model.name)
+    _views(connection, project, model, {}, refs, crawl="")
+    _run(connection, f"CREATE TABLE {name} AS {text}", model)
+    if earlier is not None and kept:
+        crawls = ", ".join(map(literal, sorted(kept)))
+        connection.execute(f"INSERT INTO {name} SELECT * FROM {reader([earlier])} WHERE crawl IN ({crawls})")
+    for crawl in sorted(_crawls(connection, project, model, sources, refs) - set(kept)):
+        own = {asset: [artefact for artefact in found if artefact.partition == crawl] for asset, found in sources.items()}
+        _views(connection, project, model, own, refs, crawl=crawl)
+        made = _run(connection, f"INSERT INTO {name} {text}", model)
+        mine = connection.execute(f"SELECT count(*) FROM {name} WHERE crawl = {literal(crawl)}").fetchall()[0][0]
+        if made != mine:
+            raise SqlError(
+                f"{model.where}: it is incremental by crawl, but its rows over what is of {crawl} say otherwise: {made:,} "
+                f"rows, {mine:,} of that crawl; its first column must be the crawl whose artefacts a row is made of"
+            )
+
+
+def _crawls(
+    connection: duckdb.DuckDBPyConnection, project: Project, model: Model, sources: Sources, refs: Mapping[str, Path]
+) -> set[str]:
+    """The crawls that an incremental model reads."""
+    found = {artefact.partition for asset in project.source_assets(model) for artefact in sources.get(asset, ())}
+    for name in model.reads:
+        found |= {crawl for (crawl,) in connection.execute(f"SELECT DISTINCT crawl FROM {reader([refs[name]])}").fetchall()}
+    return found
+
+
+def _views(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    model: Model,
+    sources: Sources,
+    refs: Mapping[str, Path],
+    crawl: str | None = None,
+) -> None:
+    """A view for each source and ref of a model; with ``crawl``, refs show the rows of that crawl alone."""
     for asset, files in model.sources:
         entry = project.source(asset, files)
-        assets = entry.assets if asset == EVERY else [asset]
-        artefacts = [artefact for name in assets for artefact in sources.get(name, ())]
+        artefacts = [artefact for name in project.assets(asset, files) for artefact in sources.get(name, ())]
         _source_view(connection, model, f"{asset}/{files}", entry, artefacts)
     for name in model.refs:
         if name not in refs:
             raise SqlError(f"{model.where}: the table of {name} is not built; build it first")
-        _view(connection, name, f"SELECT * FROM {reader([refs[name]])}")
+        only = "" if crawl is None or name not in model.reads else f" WHERE crawl = {literal(crawl)}"
+        _view(connection, name, f"SELECT * FROM {reader([refs[name]])}{only}")
 
 
 def _source_view(
@@ -121,7 +188,7 @@ def _source_view(
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
-    connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
+    connection.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {query}")
 
 
 def reader(paths: Sequence[Path], entry: SourceEntry | None = None) -> str:
@@ -134,9 +201,10 @@ def reader(paths: Sequence[Path], entry: SourceEntry | None = None) -> str:
     return f"read_parquet([{listed}])"
 
 
-def _run(connection: duckdb.DuckDBPyConnection, statement: str, model: Model) -> None:
+def _run(connection: duckdb.DuckDBPyConnection, statement: str, model: Model) -> int:
+    """Execute it; returns the rows that it made."""
     try:
-        connection.execute(statement)
+        return int(connection.execute(statement).fetchall()[0][0])
     except duckdb.Error as error:
         line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
         place = f"{model.where}, line {line[1]}" if line else model.where

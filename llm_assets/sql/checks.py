@@ -1,6 +1,6 @@
 """Tests from ``schema.yml`` as gates: each is a query for the rows that break it, and passes where there are none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -15,10 +15,10 @@ from llm_assets.sql.templates import literal, quoted, render
 _SHOWN = 3
 
 
-def run_tests(connection: duckdb.DuckDBPyConnection, model: Model) -> list[Gate]:
+def run_tests(connection: duckdb.DuckDBPyConnection, model: Model, values: Mapping[str, Any]) -> list[Gate]:
     """All tests of a model whose table (or view) and refs are in the connection under their names."""
     rows = connection.execute(f"SELECT count(*) FROM {quoted(model.name)}").fetchall()[0][0]
-    return [_gate(connection, model, name, column, test, int(rows)) for name, column, test in model.tests]
+    return [_gate(connection, model, name, column, test, int(rows), values) for name, column, test in model.tests]
 
 
 def gate_names(model: Model) -> tuple[str, ...]:
@@ -26,11 +26,19 @@ def gate_names(model: Model) -> tuple[str, ...]:
     return tuple(name for name, _, _ in model.tests)
 
 
-def _gate(connection: duckdb.DuckDBPyConnection, model: Model, name: str, column: str, test: Test, rows: int) -> Gate:
+def _gate(
+    connection: duckdb.DuckDBPyConnection,
+    model: Model,
+    name: str,
+    column: str,
+    test: Test,
+    rows: int,
+    values: Mapping[str, Any],
+) -> Gate:
     if test.kind == "not_empty":
         message = f"{rows:,} rows" if rows else "no rows; materialise what it reads first"
         return Gate(name, rows > 0, message, {"rows": rows}, test.blocking)
-    query, rule = _query(model, column, test)
+    query, rule = _query(model, column, test, values)
     try:
         failing = connection.execute(f"SELECT count(*) FROM ({query}\n)").fetchall()[0][0]
         examples = (
@@ -46,7 +54,7 @@ def _gate(connection: duckdb.DuckDBPyConnection, model: Model, name: str, column
     return Gate(name, not failing, message, {"rows": rows, "failing": int(failing)}, test.blocking)
 
 
-def _query(model: Model, column: str, test: Test) -> tuple[str, str]:
+def _query(model: Model, column: str, test: Test, values: Mapping[str, Any]) -> tuple[str, str]:
     """The query for what breaks a test, and the rule in words."""
     this, name, arguments = quoted(model.name), quoted(column), test.arguments
     if test.kind == "not_null":
@@ -63,7 +71,7 @@ def _query(model: Model, column: str, test: Test) -> tuple[str, str]:
         to, field = arguments["to"], arguments["field"]
         query = f"SELECT DISTINCT {name} FROM {this} ANTI JOIN {quoted(to)} AS other ON {this}.{name} = other.{quoted(field)}"
         return f"{query} WHERE {this}.{name} IS NOT NULL ORDER BY 1", f"every {column} is a {field} of {to}"
-    text = render(arguments["query"], f"{model.name}: test {arguments['name']}", lambda r: r.relation or model.name)
+    text = render(arguments["query"], f"{model.name}: test {arguments['name']}", lambda r: r.relation or model.name, values)
     return text.rstrip().rstrip(";"), str(arguments["description"]).rstrip(".")
 
 

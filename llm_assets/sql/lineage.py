@@ -41,6 +41,7 @@ def column_lineage(project: Project, name: str) -> dict[str, list[Origin]]:
         tree = qualify(sqlglot.parse_one(text, dialect="duckdb"), schema=schema, dialect="duckdb")
         if not isinstance(tree, exp.Query):
             raise SqlError(f"{model.where}: a model is one SELECT, this is {tree.key.upper()}")
+        _by_position(tree)
         found = {}
         for column in model.columns:
             root = lineage(column, tree.copy(), schema=schema, dialect="duckdb")
@@ -58,6 +59,23 @@ def origins(project: Project, name: str, column: str) -> list[Origin]:
     return sorted(_origins(project, name, column, {}))
 
 
+def by_asset(project: Project, name: str) -> dict[str, list[tuple[str, str]]]:
+    """Column → (asset, column) one step up, as Dagster has it: a column of another model's table, or ``<file>.<column>`` of an
+    artefact; of every asset that a group such as ``*`` stands for.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for column, above in column_lineage(project, name).items():
+        rows: list[tuple[str, str]] = []
+        for origin in above:
+            if origin.relation in project.models:
+                rows.append((origin.relation, origin.column))
+            else:
+                asset, _, files = origin.relation.partition("/")
+                rows += [(one, f"{files}.{origin.column}") for one in project.assets(asset, files)]
+        found[column] = rows
+    return found
+
+
 def _origins(project: Project, name: str, column: str, seen: dict[str, dict[str, list[Origin]]]) -> set[Origin]:
     if name not in seen:
         seen[name] = column_lineage(project, name)
@@ -68,6 +86,35 @@ def _origins(project: Project, name: str, column: str, seen: dict[str, dict[str,
         else:
             found.add(origin)
     return found
+
+
+def _by_position(tree: Any) -> None:
+    """Turn each ``UNION BY NAME`` below a qualified tree into one by position, which is what sqlglot takes it for."""
+    from sqlglot import exp
+
+    for union in reversed(list(tree.find_all(exp.SetOperation))):  # those within first
+        if not union.args.get("by_name"):
+            continue
+        sides = [(side, side.named_selects) for side in (union.this, union.expression)]
+        names = list(dict.fromkeys(name for _, found in sides for name in found))
+        for side, found in sides:
+            for select in _selects(side):
+                columns = dict(zip(found, select.expressions, strict=True))
+                select.set("expressions", [columns.get(name) or exp.alias_(exp.null(), name) for name in names])
+        union.set("by_name", False)
+
+
+def _selects(query: Any) -> Iterator[Any]:
+    """The selects whose rows a query puts one below the other."""
+    from sqlglot import exp
+
+    if isinstance(query, exp.Subquery):
+        yield from _selects(query.this)
+    elif isinstance(query, exp.SetOperation):
+        yield from _selects(query.this)
+        yield from _selects(query.expression)
+    else:
+        yield query
 
 
 def _upstream(project: Project, model: Model) -> dict[str, list[str]]:

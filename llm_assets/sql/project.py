@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_assets.core.jsonio import digest
 from llm_assets.sql.errors import SqlError, near
@@ -20,8 +20,11 @@ from llm_assets.sql.templates import Reference, references
 if TYPE_CHECKING:
     from llm_assets.sql.build import BuildResult, Sources
 
-RUNNER_VERSION = "1"  # raise it when the same model over the same files may give another table
-EVERY = "*"  # source('*', 'manifest.json'): the file of every asset that sources.yml lists it for
+RUNNER_VERSION = "2"  # raise it when the same model over the same files may give another table
+# source('*', 'manifest.json'): the file of every asset that sources.yml lists it for; of those with, and without, crawls
+EVERY, CRAWLED, WHOLE = "*", "*[crawl]", "*[all]"
+GROUPS = (EVERY, CRAWLED, WHOLE)
+USED = "[used]"  # source('training_mix[used]', …): besides the current artefact those that current models were made of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -56,12 +59,16 @@ class Model:
     def refs(self) -> tuple[str, ...]:
         """Models that it reads, each once, in order of appearance; the tests' ones last."""
         tested = [test.arguments["to"] for _, _, test in self.tests if test.kind == "relationships"]
-        named = [r.arguments[0] for r in self.references if r.kind == "ref"]
-        return tuple(name for name in dict.fromkeys(named + tested) if name != self.name)
+        return tuple(name for name in dict.fromkeys([*self.reads, *tested]) if name != self.name)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Models that its SQL reads, each once, without those that only its tests do."""
+        return tuple(dict.fromkeys(r.arguments[0] for r in self.references if r.kind == "ref"))
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
-        """(asset or "*", files) that it reads, each once."""
+        """(asset, or "*" and its kin, files) that it reads, each once."""
         return tuple(dict.fromkeys((r.arguments[0], r.arguments[1]) for r in self.references if r.kind == "source"))
 
     @property
@@ -84,6 +91,7 @@ class Project:
         files = [load_schema(path) for path in sorted(folder.rglob("*.yml"))]
         self.sources: list[SourceEntry] = [source for file in files for source in file.sources]
         self.partitioned: frozenset[str] = frozenset(asset for file in files for asset in file.partitioned)
+        self.holders: tuple[str, ...] = tuple(asset for file in files for asset in file.holders)
         found = _models(folder, files)
         for model in found.values():
             self._check(model, found)
@@ -95,17 +103,31 @@ class Project:
 
     def source(self, asset: str, files: str) -> SourceEntry:
         """What ``sources.yml`` says of these files."""
-        if asset == EVERY:
+        asset = asset.removesuffix(USED)
+        if asset in GROUPS:
             return next(source for source in self.sources if source.files == files)
         return self._by_file[asset, files]
 
+    def assets(self, asset: str, files: str) -> list[str]:
+        """The assets that ``source(asset, files)`` means."""
+        asset = asset.removesuffix(USED)
+        if asset not in GROUPS:
+            return [asset]
+        listed = self.source(asset, files).assets
+        return [name for name in listed if asset == EVERY or (name in self.partitioned) == (asset == CRAWLED)]
+
     def source_assets(self, model: Model) -> dict[str, bool]:
-        """Asset → whether the model reads its manifest, for every asset whose files it reads."""
+        """Asset → whether more than its content is read (its manifest, its identity), for every asset that the model reads."""
         found: dict[str, bool] = {}
         for asset, files in model.sources:
-            for name in self.source(asset, files).assets if asset == EVERY else [asset]:
-                found[name] = found.get(name, False) or files == "manifest.json"
+            for name in self.assets(asset, files):
+                found[name] = found.get(name, False) or files == "manifest.json" or "_identity" in model.sql
         return found
+
+    def used_assets(self, model: Model) -> frozenset[str]:
+        """The assets without crawls of which a model reads more than the current artefact."""
+        told = [(asset, files) for asset, files in model.sources if asset.endswith(USED)]
+        return frozenset(name for asset, files in told for name in self.assets(asset, files)) - self.partitioned
 
     def version(self, model: Model) -> str:
         """12 hex digits over the runner, the SQL, the tests and the declared columns of what is read; not descriptions."""
@@ -115,13 +137,16 @@ class Project:
                 column.pop("description")
         tests = [[name, column, test.model_dump()] for name, column, test in model.tests]
         plots = [plot.model_dump() for plot in model.entry.plots]
-        return digest([RUNNER_VERSION, model.sql, list(model.columns), tests, plots, sources])[:12]
+        shape = [model.sql, list(model.columns), model.entry.incremental]
+        return digest([RUNNER_VERSION, shape, tests, plots, sources])[:12]
 
-    def build(self, name: str, sources: "Sources", refs: Mapping[str, Path], out: Path) -> "BuildResult":
+    def build(
+        self, name: str, sources: "Sources", refs: Mapping[str, Path], out: Path, values: Mapping[str, Any] | None = None
+    ) -> "BuildResult":
         """Build one model (see ``llm_assets.sql.build.build``)."""
         from llm_assets.sql.build import build
 
-        return build(self, self.model(name), sources, refs, out)
+        return build(self, self.model(name), sources, refs, out, values or {})
 
     def model(self, name: str) -> Model:
         """The model of that name; ``SqlError`` with the near miss where there is none."""
@@ -139,6 +164,8 @@ class Project:
                 raise SqlError(f"{place}: no model is named {reference.arguments[0]!r}; {near(reference.arguments[0], known)}")
             if reference.kind == "source":
                 self._check_source(place, *reference.arguments)
+            if reference.kind == "var":
+                _check_var(place, model.name, reference.arguments[0])
             if where == model.where and reference.kind == "this":
                 raise SqlError(f"{place}: {{{{ this }}}} is for tests; a model can't read itself")
             if where != model.where and reference.kind != "this" and (reference.kind, reference.arguments) not in read:
@@ -146,13 +173,32 @@ class Project:
         for name, _, test in model.tests:
             if test.kind == "relationships":
                 self._check_relationship(f"{model.name}: test {name}", test, known)
+        if model.entry.incremental:
+            self._check_incremental(model, known)
+        plain = {name for asset, files in model.sources if not asset.endswith(USED) for name in self.assets(asset, files)}
+        both = sorted(self.used_assets(model) & plain)
+        if both:
+            raise SqlError(f"{model.where}: it reads {both[0]} with {USED} and without; make two models of it")
+
+    def _check_incremental(self, model: Model, known: dict[str, Model]) -> None:
+        """Rows of a crawl can only be made by themselves if all that is read is of one crawl."""
+        read = [name for asset, files in model.sources for name in self.assets(asset, files)]
+        whole = [name for name in read if name not in self.partitioned]
+        whole += [name for name in model.reads if not known[name].entry.incremental]
+        if whole:
+            raise SqlError(
+                f"{model.where}: it is incremental by crawl but reads {', '.join(whole)}, which has no crawls; read assets "
+                "with one artefact a crawl and models that are incremental themselves"
+            )
 
     def _check_source(self, place: str, asset: str, files: str) -> None:
-        if asset == EVERY:
+        asset = asset.removesuffix(USED)
+        if asset in GROUPS:
             declared = [source.files for source in self.sources]
             if declared.count(files) != 1:
                 raise SqlError(
-                    f"{place}: source('*', …) needs files that sources.yml lists once, not {files!r}; {near(files, declared)}"
+                    f"{place}: source({asset!r}, …) needs files that sources.yml lists once, not {files!r}; "
+                    f"{near(files, declared)}"
                 )
             return
         assets = {name for source in self.sources for name in source.assets}
@@ -168,6 +214,14 @@ class Project:
             raise SqlError(f"{where}: no model is named {to!r}; {near(to, known)}")
         if field not in known[to].columns:
             raise SqlError(f"{where}: {to} has no column {field!r}; {near(field, known[to].columns)}")
+
+
+def _check_var(place: str, model: str, field: str) -> None:
+    from llm_assets.core.recipe import Recipe
+
+    fields = Recipe.section_class(model).model_fields
+    if field not in fields:
+        raise SqlError(f"{place}: the recipe has no field {model}.{field}; {near(field, fields)}")
 
 
 def _models(folder: Path, files: list[SchemaFile]) -> dict[str, Model]:

@@ -11,7 +11,8 @@ The form follows dbt where it can, so that who knows dbt can read it:
             description: …
             tests: [not_null, {accepted_values: {values: [a, b]}}, {relationships: {to: stg_ledger, field: crawl}}]
 
-A test may say ``severity: warn``: then it reports and does not block.
+A test may say ``severity: warn``: then it reports and does not block. A model may say ``incremental: crawl``: its rows are made
+crawl by crawl, and those of crawls that did not change are taken from the table before (``llm_assets.sql.incremental``).
 """
 
 import re
@@ -114,6 +115,7 @@ class ModelEntry(_Entry):
     columns: list[Column] = Field(min_length=1)
     tests: list[Test] = []
     plots: list[Plot] = []
+    incremental: Literal["", "crawl"] = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelEntry":
@@ -129,6 +131,8 @@ class ModelEntry(_Entry):
         columns = [column.name for column in self.columns]
         if len(set(columns)) < len(columns):
             raise ValueError("a column is described twice")
+        if self.incremental and columns[0] != self.incremental:
+            raise ValueError(f"a model that is incremental by {self.incremental} has that as its first column")
         used = {name for test in self.tests if test.kind == "unique_combination" for name in test.arguments["columns"]}
         used |= {name for plot in self.plots for name in (*plot.label, plot.value)}
         for name in sorted(used - set(columns)):
@@ -164,6 +168,7 @@ class SchemaFile(_Entry):
     models: list[ModelEntry] = []
     sources: list[SourceEntry] = []
     partitioned: list[str] = []  # assets with one artefact a crawl
+    holders: list[str] = []  # assets whose history source('x[used]', …) goes back through
 
 
 def load_schema(path: Path) -> SchemaFile:

@@ -1,17 +1,18 @@
-"""References in a model's text: ``{{ ref('model') }}``, ``{{ source('asset', 'files') }}`` and, in tests, ``{{ this }}``.
+"""References in a model's text: ``{{ ref('model') }}``, ``{{ source('asset', 'files') }}``, ``{{ var('field') }}`` (a field of
+the model's section of the recipe) and, in tests, ``{{ this }}``.
 
 Deliberately not a template language: whatever else stands in double braces is an error with its line. What is in comments and
 in string literals is left alone.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from llm_assets.sql.errors import SqlError
 
-Kind = Literal["ref", "source", "this"]
+Kind = Literal["ref", "source", "this", "var"]
 
 _TOKEN = re.compile(
     r"""
@@ -26,6 +27,7 @@ _CALLS: dict[Kind, re.Pattern[str]] = {
     "ref": re.compile(rf"\s*ref\s*\({_STRING}\)\s*"),
     "source": re.compile(rf"\s*source\s*\({_STRING},{_STRING}\)\s*"),
     "this": re.compile(r"\s*this\s*"),
+    "var": re.compile(rf"\s*var\s*\({_STRING}\)\s*"),
 }
 
 
@@ -48,12 +50,15 @@ def references(text: str, where: str) -> list[Reference]:
     return [reference for reference, _, _ in _scan(text, where)]
 
 
-def render(text: str, where: str, relation: Callable[[Reference], str]) -> str:
-    """The text with each reference replaced by the quoted name of its relation. Lines stay where they were."""
+def render(text: str, where: str, relation: Callable[[Reference], str], values: Mapping[str, Any] | None = None) -> str:
+    """The text with each reference replaced by the quoted name of its relation, or a ``var`` by its value (null without
+    ``values``). Lines stay where they were."""
     parts, last = [], 0
     for reference, start, end in _scan(text, where):
         inside = text[start:end].count("\n")
-        parts += [text[last:start], quoted(relation(reference)), "\n" * inside]
+        name = reference.arguments[0] if reference.kind == "var" else ""
+        told = scalar(values[name] if values is not None else None) if name else quoted(relation(reference))
+        parts += [text[last:start], told, "\n" * inside]
         last = end
     return "".join([*parts, text[last:]])
 
@@ -68,6 +73,13 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def scalar(value: Any) -> str:
+    """A number, a truth value or a text as SQL; null for None."""
+    if value is None:
+        return "NULL"
+    return str(value).upper() if isinstance(value, bool) else str(value) if isinstance(value, int | float) else literal(value)
+
+
 def _scan(text: str, where: str) -> list[tuple[Reference, int, int]]:
     found = []
     for token in _TOKEN.finditer(text):
@@ -80,7 +92,7 @@ def _scan(text: str, where: str) -> list[tuple[Reference, int, int]]:
     return found
 
 
-_ALLOWED = "a model may say {{ ref('model') }} and {{ source('asset', 'files') }}, a test {{ this }} too"
+_ALLOWED = "a model may say {{ ref('model') }}, {{ source('asset', 'files') }} and {{ var('field') }}, a test {{ this }} too"
 
 
 def _reference(inside: str, where: str, line: int) -> Reference:

@@ -1,13 +1,17 @@
 """Where assets stand: what is fresh, what is not, and why."""
 
+import dataclasses
+
 import pytest
 from filelock import FileLock
 
+from llm_assets.core.errors import InputError, MissingInput
 from llm_assets.core.freshness import Standing, in_order, plan, standings
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.spec import AssetSpec, Input
 from llm_assets.core.store import Store
+from tests.support import toy
 from tests.support.toy import NUMBERS, TOTAL, NumbersConfig, TotalConfig
 
 REPORT = AssetSpec("report", "tests.support.toy:fetch", inputs=(Input("total"),))
@@ -107,11 +111,59 @@ def test_a_run_that_goes_on_and_one_that_was_cut_off(store):
     with pytest.raises(Exception, match="odd"):
         produce(store, TOTAL, TotalConfig(factor=2, fail="raise"))
     one = found(store, factor=2, fail="raise")["total"]
-    assert one.state == "stale"
+    assert one.state == "failed"
     assert one.reasons[-1] == "an unfinished run is there, which the next one goes on with"
     [lock] = [path for path in (store.root / ".work/total/all").glob("*.lock") if path.with_suffix("").is_dir()]
     with FileLock(lock).acquire():
         assert found(store, factor=2, fail="raise")["total"].state == "running"
+
+
+def test_a_run_that_raised_is_failed_until_one_goes_well(store):
+    produce(store, TOTAL, TotalConfig(factor=2))
+    with pytest.raises(InputError, match="odd"):
+        produce(store, TOTAL, TotalConfig(fail="raise"), run_id="7")
+    one = found(store, fail="raise")["total"]
+    assert one.state == "failed"
+    assert one.reasons[0] == "the last run failed: InputError: the numbers are odd; make them even"
+    assert "total.fail:  → raise" in one.reasons[2]
+    assert [one.name for one in plan([one]).certain] == ["total"]
+    other = found(store, factor=5)["total"]  # of another recipe: not what would be made now
+    assert (other.state, other.reasons[-1]) == ("stale", one.reasons[0])
+    assert found(store, factor=2)["total"].state == "fresh"  # and no stranger's failure makes that stale
+    produce(store, TOTAL, TotalConfig(factor=3))
+    assert found(store, fail="raise")["total"].state == "stale"
+
+
+def test_a_failure_under_another_recipe_is_not_told_here(store):
+    with pytest.raises(MissingInput):
+        produce(Store(store.root, "other"), TOTAL, TotalConfig(fail="raise"))
+    produce(Store(store.root, "other"), NUMBERS, NumbersConfig(), partition="first")
+    with pytest.raises(InputError):
+        produce(Store(store.root, "other"), TOTAL, TotalConfig(fail="raise"))
+    assert found(store, fail="raise")["total"].state == "stale"
+
+
+def test_a_source_that_can_not_be_fetched_is_failed_and_goes_well_later(store):
+    with pytest.raises(InputError):
+        produce(store, NUMBERS, NumbersConfig(fail="x"), partition="second")
+    one = found(store, crawls=["second"])["numbers[second]"]
+    assert (one.state, one.reasons) == ("failed", ("the last run failed: InputError: the site is closed; try again tomorrow",))
+    produce(store, NUMBERS, NumbersConfig(), partition="second")
+    assert found(store)["numbers[second]"].state == "fresh"
+
+
+def test_a_source_that_gates_refused_names_them_although_nothing_was_accepted(store):
+    strict = dataclasses.replace(NUMBERS, gates="tests.support.toy:few", gate_names=("few",))
+    assert produce(store, strict, NumbersConfig(values=[1] * 9), partition="second").failed
+    one = found(store, crawls=["second"])["numbers[second]"]
+    assert (one.state, one.reasons) == ("refused", ("few: 9 numbers, at most 5",))
+
+
+def test_a_source_that_is_being_fetched_is_running(store):
+    with store.work("numbers", "second", "incoming"):
+        assert found(store, crawls=["second"])["numbers[second]"].state == "running"
+    one = found(store, crawls=["second"])["numbers[second]"]
+    assert (one.state, one.reasons) == ("missing", ("an unfinished run is there, which the next one goes on with",))
 
 
 def test_a_forced_rebuild_is_as_fresh_as_the_first(store):
@@ -143,6 +195,53 @@ def test_the_cost_of_what_was_never_made_here_is_that_of_another_crawl(store):
 def test_gpu_hours_are_counted():
     stale = Standing("model", "all", "stale", gpu_hours=2.0)
     assert plan([stale, Standing("next", "all", "behind", gpu_hours=1.0)]).gpu_hours == (2.0, 3.0)
+
+
+PATIENT = {"numbers": NUMBERS, "total": toy.PATIENT, "model": toy.MODEL}
+
+
+def patient(store, at_least=2):
+    config = {"numbers": NumbersConfig(), "total": TotalConfig(at_least=at_least), "model": Section()}
+    return {one.name: one for one in standings(store, PATIENT, config)}
+
+
+def test_a_crawl_that_waits_makes_nothing_stale_and_is_named(store):
+    """What reads the same as the total follows what the total decides, not what is there."""
+    produce(store, toy.MODEL, Section())
+    produce(store, NUMBERS, NumbersConfig(values=[5]), partition="second")
+    now = patient(store)
+    assert {one.state for one in now.values()} == {"fresh"}
+    assert now["total"].reasons == ("leaves for later second with 10 new tokens: at least 2 crawls are asked for",)
+    outcome = produce(store, toy.PATIENT, TotalConfig(at_least=2))
+    assert (outcome.reused, outcome.waiting.crawls) == (True, ("second",))
+    assert produce(store, toy.MODEL, Section()).reused
+
+    assert patient(store, at_least=1)["total"].reasons == ("numbers[second] is a new input",)
+    assert patient(store, at_least=1)["model"].roots == ("total",)
+    produce(store, NUMBERS, NumbersConfig(values=[6]), partition="third")
+    assert not produce(store, toy.PATIENT, TotalConfig(at_least=2)).reused
+    model = produce(store, toy.MODEL, Section())
+    assert model.artefact.file("model.txt").read_text() == "first second third"
+
+
+def test_a_crawl_that_is_in_already_is_followed_at_once(store):
+    produce(store, NUMBERS, NumbersConfig(values=[9]), partition="first", force=True)
+    assert patient(store, at_least=99)["total"].reasons == ("numbers[first] has other content",)
+
+
+def test_force_takes_what_waits(store):
+    produce(store, NUMBERS, NumbersConfig(values=[5]), partition="second")
+    outcome = produce(store, toy.PATIENT, TotalConfig(at_least=99), force=True)
+    assert [entry.partition for entry in outcome.manifest.inputs] == ["first", "second"]
+    assert patient(store, at_least=99)["total"].state == "fresh"
+
+
+def test_what_reads_as_another_does_waits_for_that_one(tmp_path):
+    store = Store(tmp_path / "empty", "toy")
+    produce(store, NUMBERS, NumbersConfig(), partition="first")
+    assert patient(store)["model"].reasons == ("waits for total",)
+    with pytest.raises(MissingInput, match="model reads the numbers that total was made of"):
+        produce(store, toy.MODEL, Section())
 
 
 def test_order_puts_inputs_before_readers():

@@ -145,7 +145,7 @@ def test_errors_name_what_to_do(read, tmp_path):
     from llm_assets.core.artefact import Inputs
 
     with pytest.raises(StoreError, match="tokenized_dataset/c. is not in the store|is not in the store"):
-        TokenStream(read.one("training_mix"), Inputs({}), "train", SEQ, ROWS, 0)
+        TokenStream(read.one("training_mix"), Inputs({}), "train", SEQ, ROWS, 0).batch(0)
     folder = tmp_path / "c1"
     folder.mkdir()
     bare = Inputs.of({"tokenized_dataset": [folder, tmp_path / "c2"]})

@@ -1,17 +1,20 @@
 """The models in ``dbt_like_sql`` over a small store with known fates."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from llm_assets.core import documents, ledger
-from llm_assets.core.ledger import KEEP, Verdict, ledger_frame, ledger_row, write_ledger
+from llm_assets.core.artefact import Artefact
 from llm_assets.core.manifest import Manifest
+from llm_assets.core.recipe import load_recipe
+from llm_assets.sql.build import ORIGIN
 from llm_assets.sql.lineage import column_lineage, origins
 from llm_assets.sql.project import Project
-from tests.support.audited import FIRST, SECOND, Audited, doc, url
+from llm_assets.stages.audit.events import CHECKS, EVENTS, RUNS
+from tests.support.audited import FIRST, SECOND, STEPS, Audited, doc, url
 
 FOLDER = Path(__file__).parents[2] / "dbt_like_sql"
 
@@ -30,7 +33,9 @@ def build_all(project, sources, folder):
     built, results = {}, {}
     for name in project.models:
         built[name] = folder / f"{name}.parquet"
-        results[name] = project.build(name, sources, {ref: built[ref] for ref in project.model(name).refs}, built[name])
+        refs = {ref: built[ref] for ref in project.model(name).refs}
+        values = load_recipe("demo").section(name).model_dump()
+        results[name] = project.build(name, sources, refs, built[name], values)
     return {name: pl.read_parquet(path) for name, path in built.items()}, results
 
 
@@ -126,11 +131,7 @@ def test_the_funnel_notices_a_stage_that_was_not_rebuilt(project, tmp_path):
 
 def test_what_post_training_takes_is_counted_and_changes_no_fate(project, tmp_path):
     house = Audited(tmp_path / "store")
-    rows = [
-        ledger_row(FIRST, "instruction_dataset", doc(1), url("kept"), KEEP),
-        ledger_row(FIRST, "instruction_dataset", doc(6), url("held"), Verdict(False, "no_question")),
-    ]
-    house.publish("instruction_dataset", "all", lambda files: write_ledger(files, ledger_frame(rows)))
+    house.instructions()
     tables, results = build_all(project, house.inputs().artefacts, tmp_path / "tables")
     fates = {row["doc_id"]: row["fate"] for row in tables["document_fate"].iter_rows(named=True) if row["crawl"] == FIRST}
     assert fates[doc(1)] == "in the mix" and fates[doc(6)] == "in the mix"
@@ -171,6 +172,91 @@ def test_genealogy_reaches_back_to_the_crawls_and_stops_where_an_ancestor_is_not
     assert base["is_current"].all()
     export = genealogy.filter(pl.col("model") == "quantized_export")
     assert export.select("ancestor", "is_current").rows() == [("sft_model", True), ("base_model", False)]
+
+
+def test_contributions_spread_what_a_training_read_over_the_domains_of_its_data(tables):
+    """The base model read 800 tokens of a mix of 33 training tokens: each document by its share, both passes counted."""
+    found = tables["model_contribution"]
+    found = found.filter(pl.col("model") == "base_model")
+    assert found["tokens_seen"].sum() == STEPS * 4 * 2
+    mine = tables["stg_mix"].filter(pl.col("split") == "train")
+    assert found["tokens_a_pass"].sum() == mine["tokens_read"].sum()
+    assert found["share_of_data"].sum() == pytest.approx(1, abs=1e-6)
+    assert set(found["license"]) == {"none named"} and set(found["data"]) == {"training_mix"}
+
+
+def test_pairs_are_told_by_the_pages_that_they_were_made_of(project, tmp_path):
+    house = Audited(tmp_path / "store")
+    house.instructions()
+    base = house.store.current("base_model")
+    house.publish(
+        "sft_model", "all", lambda files: None, [base, *house.of("instruction_dataset")], identity="new", weights=True
+    )
+    tables, results = build_all(project, house.inputs().artefacts, tmp_path / "tables")
+    pairs = tables["stg_training_texts"].filter(pl.col("data") == "instruction_dataset")
+    assert pairs.select("n_rows", "bytes_a_pass").rows() == [(2, 21), (1, 15)]  # é is two bytes
+    mine = tables["model_contribution"].filter(pl.col("trained_by") == "sft_model", pl.col("model") == "sft_model")
+    rows = [(r["crawl"], r["documents"], r["n_rows"], r["bytes_a_pass"], r["tokens_seen"]) for r in mine.iter_rows(named=True)]
+    assert rows == [(FIRST, 1, 2, 21, None), (SECOND, 1, 1, 15, None)]
+    both = tables["model_contribution"].filter(pl.col("model") == "sft_model")
+    assert set(both["data"]) == {"instruction_dataset", "training_mix"}
+    assert all(gate.passed for gate in results["model_contribution"].tests)
+
+
+def test_a_source_loses_what_the_next_crawl_did_not_fetch(tables, built):
+    (row,) = tables["source_loss"].iter_rows(named=True)
+    assert (row["crawl"], row["crawl_before"], row["host"]) == (SECOND, FIRST, "site.example")
+    assert (row["pages_before"], row["pages_now"], row["still_there"], row["lost"]) == (6, 3, 2, 4)
+    assert (row["lost_by_refusal"], row["share_lost"]) == (0, pytest.approx(4 / 6, abs=1e-6))
+
+
+def test_crawls_say_where_they_are_from(tables):
+    rows = {row["crawl"]: row for row in tables["crawl_account"].iter_rows(named=True)}
+    assert {crawl: row["origin"] for crawl, row in rows.items()} == {FIRST: "local site", SECOND: "web crawl"}
+    assert rows[FIRST]["user_agent"] == "auditor/1" and rows[FIRST]["honours_tdm"]
+    assert (rows[FIRST]["pages"], rows[FIRST]["images"], rows[FIRST]["hosts"], rows[FIRST]["refused_robots"]) == (6, 1, 1, 1)
+
+
+def test_costs_follow_the_recipes_prices(project, house, built, tmp_path):
+    assert set(built[0]["compute_cost"]["currency"]) == {"EUR"}
+    refs = {}
+    for name in ("stg_manifests", "stg_runs"):
+        table = built[0][name]
+        if name == "stg_manifests":
+            hours = pl.when(pl.col("asset") == "base_model").then(2.0).otherwise(0.0)
+            table = table.with_columns(gpu_hours=hours, seconds=pl.lit(7200.0))
+        refs[name] = tmp_path / f"{name}.parquet"
+        table.write_parquet(refs[name])
+    prices = {"gpu_hour_price": 3.0, "cpu_hour_price": 0.25, "currency": "USD"}
+    project.build("compute_cost", {}, refs, tmp_path / "cost.parquet", prices)
+    costs = dict(pl.read_parquet(tmp_path / "cost.parquet").select("asset", "cost").iter_rows())
+    assert costs["base_model"] == 6.0 and costs["sft_model"] == 0.5
+
+
+def test_checks_over_time_and_quality_by_crawl(project, house, tmp_path):
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    runs = [
+        (f"r{n}", "data_refresh", "SUCCESS", FIRST, start + timedelta(hours=n), start + timedelta(hours=n + 1))
+        for n in range(3)
+    ]
+    checks = [
+        (start + timedelta(hours=n, minutes=1), f"r{n}", "cleaned_corpus", FIRST, "counts_add_up", passed, "error", True)
+        for n, passed in enumerate((True, False, True))
+    ]
+    events = [(start, "r0", "ASSET_MATERIALIZATION", "cleaned_corpus", FIRST, None)]
+    files = tmp_path / "dagster_events/all/x"
+    files.mkdir(parents=True)
+    for name, rows, schema in (("runs", runs, RUNS), ("checks", checks, CHECKS), ("events", events, EVENTS)):
+        pl.DataFrame(rows, schema=schema, orient="row").write_parquet(files / f"{name}.parquet")
+    sources = {**house.inputs().artefacts, "dagster_events": [Artefact("dagster_events", "all", "x", files)]}
+    tables, results = build_all(project, sources, tmp_path / "tables")
+    assert tables["check_history"]["changed"].to_list() == [False, True, True]
+    assert tables["stg_runs"]["seconds"].to_list() == [3600.0] * 3
+    assert tables["stg_events"]["event"].to_list() == ["made"]
+    quality = {row["crawl"]: row for row in tables["quality_by_crawl"].iter_rows(named=True)}
+    assert (quality[FIRST]["checks"], quality[FIRST]["checks_failing"], quality[SECOND]["checks"]) == (1, 0, 0)
+    assert (quality[FIRST]["urls_met"], quality[FIRST]["cleaned"], quality[FIRST]["tokens"]) == (8, 5, 16)
+    assert all(gate.passed for result in results.values() for gate in result.tests if gate.blocking)
 
 
 def test_manifests_are_read(tables):
@@ -239,26 +325,32 @@ def test_every_model_has_a_test_that_blocks(project):
 
 
 def test_every_column_has_a_lineage(project):
-    for name in project.models:
-        assert set(column_lineage(project, name)) == set(project.model(name).columns)
+    for name, model in project.models.items():
+        found = column_lineage(project, name)
+        assert set(found) == set(model.columns)
+        for origin in (origin for above in found.values() for origin in above):
+            known = project.models.get(origin.relation)
+            asset, _, files = origin.relation.partition("/")
+            columns = known.columns if known else [*(c.name for c in project.source(asset, files).columns), *ORIGIN]
+            assert origin.column in columns, (name, origin)
 
 
 @pytest.mark.parametrize(
     ("model", "column", "expected"),
     [
-        ("funnel", "kept", {"*/ledger.parquet.kept"}),
-        ("document_fate", "value", {"*/ledger.parquet.value"}),
+        ("funnel", "kept", {"*[crawl]/ledger.parquet.kept", "*[all]/ledger.parquet.kept"}),
+        ("document_fate", "value", {"*[crawl]/ledger.parquet.value", "*[all]/ledger.parquet.value"}),
         (
             "document_fate",
             "related_doc",
             {
-                "*/ledger.parquet.related_doc",
+                "*[crawl]/ledger.parquet.related_doc",
                 "deduped_shards/superseded.parquet.by_doc_id",
                 "raw_crawl/index.parquet.revisit_of",
             },
         ),
         ("tokens_by_domain_language", "tokens", {"tokenized_dataset/documents.parquet.length"}),
-        ("stg_manifest_inputs", "input_identity", {"*/manifest.json.inputs"}),
+        ("stg_manifest_inputs", "input_identity", {"*[used]/manifest.json.inputs"}),
     ],
 )
 def test_lineage_goes_back_to_the_files(project, model, column, expected):

@@ -57,7 +57,9 @@ class Audited:
             found[folder.name] = [artefact for artefact in current if artefact]
         return Inputs(found, self.store.root)
 
-    def publish(self, asset: str, partition: str, write, inputs=(), counts=None, identity="", metrics=None) -> Artefact:
+    def publish(
+        self, asset: str, partition: str, write, inputs=(), counts=None, identity="", metrics=None, config=None, weights=False
+    ) -> Artefact:
         """Let ``write(files)`` fill a folder and make it the current artefact."""
         identity = identity or f"{asset[:4]}{len(partition)}{partition[-1]}"
         files = self.store.folder(asset, partition, identity)
@@ -73,7 +75,11 @@ class Audited:
             digest=f"digest of {identity}",
             code_version="1",
             inputs=entries,
-            files={"a": FileEntry(bytes=3, sha256="00"), "b": FileEntry(bytes=4, sha256="11")},
+            files={
+                "model.safetensors" if weights else "a": FileEntry(bytes=3, sha256="00"),
+                "b": FileEntry(bytes=4, sha256="11"),
+            },
+            config=config or {},
             counts=counts or {},
             metrics=metrics or {},
             started_at=START.isoformat(),
@@ -126,7 +132,15 @@ class Audited:
                 ]
                 pl.DataFrame(index, schema=RAW_INDEX).write_parquet(files / "index.parquet")
 
-            self.publish("raw_crawl", crawl, write, counts={"documents_in": len(rows), "kept": len(records)})
+            config = {
+                "snapshots": {FIRST: 1},
+                "seeds": {SECOND: [SITE]},
+                "common_crawl": {"ids": {}},
+                "user_agent": "auditor/1",
+                **{f"honour_{name}": True for name in ("robots_ai", "ai_txt", "noai", "tdm")},
+            }
+            counts = {"documents_in": len(rows), "kept": len(records)}
+            self.publish("raw_crawl", crawl, write, counts=counts, config=config)
 
     def extracted(self) -> None:
         for crawl in PAGES:
@@ -241,11 +255,28 @@ class Audited:
 
         self.publish("training_mix", "all", write, sources)
 
+    def instructions(self) -> None:
+        """Two questions of one page that is in the mix, and one of a page that is not."""
+        rows = [
+            ledger_row(FIRST, "instruction_dataset", doc(1), url("kept"), KEEP),
+            ledger_row(FIRST, "instruction_dataset", doc(6), url("held"), Verdict(False, "no_question")),
+        ]
+        questions = [
+            {"id": f"q{n}", "doc_id": doc(d), "url": url(name), "task": "topic", "prompt": "Topic?", "answer": "né" * n}
+            for n, d, name in ((1, 1, "kept"), (2, 1, "kept"), (3, 17, "new"))
+        ]
+
+        def write(files: Path) -> None:
+            write_ledger(files, ledger_frame(rows))
+            pl.DataFrame(questions).write_parquet(files / "train.parquet")
+
+        self.publish("instruction_dataset", "all", write)
+
     def models(self) -> None:
         base = self.base()
         # the SFT model read an earlier base model, which readers no longer see
         old = Artefact("base_model", "all", "before", base.files)
-        self.publish("sft_model", "all", lambda files: None, [old])
+        self.publish("sft_model", "all", lambda files: None, [old], weights=True)
         self.publish("quantized_export", "all", lambda files: None, self.of("sft_model"))
 
     def base(self, steps=STEPS, identity="", length=4, rows=2) -> Artefact:
@@ -256,4 +287,5 @@ class Audited:
         def write(files: Path) -> None:
             write_json(files / "data_order.json", order)
 
-        return self.publish("base_model", "all", write, [mix], metrics={"best_step": steps}, identity=identity)
+        metrics = {"best_step": steps, "tokens": steps * length * rows}
+        return self.publish("base_model", "all", write, [mix], metrics=metrics, identity=identity, weights=True)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 from llm_assets.stages.extract.html import Page
 from llm_assets.stages.extract.parser import READY
@@ -20,6 +21,10 @@ def main(mode: str) -> None:
                 os.kill(os.getpid(), signal.SIGSEGV)
             if mode == "ended":
                 os.kill(os.getpid(), signal.SIGTERM)
+            if mode == "lingers":
+                os.close(sys.stdout.fileno())
+                time.sleep(1.2)
+                os.kill(os.getpid(), signal.SIGSEGV)
             if mode == "leaves":
                 sys.exit(3)
             if mode == "silent":

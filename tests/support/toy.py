@@ -1,9 +1,10 @@
 """Two toy assets that behave like real ones: numbers[crawl] (a source) and total."""
 
+import dataclasses
 import os
 import signal
 
-from llm_assets.core.artefact import Inputs, WorkDir
+from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.base import Section, execution
@@ -17,6 +18,7 @@ class NumbersConfig(Section):
 
 
 class TotalConfig(Section):
+    at_least: int = execution(0)
     factor: int = 1
     workers: int = execution(1)
     limit: int = 1000
@@ -31,6 +33,36 @@ TOTAL = AssetSpec(
     gates="tests.support.toy:gates",
     gate_names=("below_limit", "counts_add_up"),
 )
+
+
+BROKEN = AssetSpec("numbers", "tests.support.toy:fetch_unless_broken", source=True, partitioned=True)
+
+
+PATIENT = dataclasses.replace(TOTAL, holds_back="tests.support.toy:hold_back")
+MODEL = AssetSpec("model", "tests.support.toy:train", inputs=(Input("numbers", "read_by", by="total"),))
+
+
+def hold_back(current: Artefact, inputs: Inputs, config: TotalConfig, now: float) -> Waiting | None:
+    """New crawls wait until there are ``at_least`` of them."""
+    known = {entry.partition for entry in current.manifest().inputs}
+    new = [crawl.partition for crawl in inputs.many("numbers") if crawl.partition not in known]
+    if not new or len(new) >= config.at_least:
+        return None
+    return Waiting(tuple(new), 10 * len(new), (f"at least {config.at_least} crawls are asked for",))
+
+
+def train(inputs: Inputs, out: WorkDir, config: Section, progress: Progress) -> Report:
+    """Reads what the total was made of."""
+    (out.files / "model.txt").write_text(" ".join(crawl.partition for crawl in inputs.many("numbers")))
+    return Report(counts={"crawls": len(inputs.many("numbers"))})
+
+
+def fetch_unless_broken(inputs: Inputs, out: WorkDir, config: NumbersConfig, progress: Progress) -> Report:
+    """Fails for the crawls that the file ``broken`` beside the store lists."""
+    broken = inputs.store.parent / "broken"
+    if broken.exists() and out.partition in broken.read_text().split():
+        raise InputError(f"the site of {out.partition} is closed; try again tomorrow")
+    return fetch(inputs, out, config, progress)
 
 
 def fetch(inputs: Inputs, out: WorkDir, config: NumbersConfig, progress: Progress) -> Report:
@@ -56,6 +88,10 @@ def add(inputs: Inputs, out: WorkDir, config: TotalConfig, progress: Progress) -
         counts={"documents_in": 3, "kept": 2, "dropped:odd": 1},
         metrics={"total": total * config.factor, "starts": len((out.private / "starts").read_text())},
     )
+
+
+def few(inputs: Inputs, files, config: NumbersConfig, report: Report) -> list[Gate]:
+    return [Gate("few", report.counts["rows"] <= 5, f"{report.counts['rows']} numbers, at most 5")]
 
 
 def gates(inputs: Inputs, files, config: TotalConfig, report: Report) -> list[Gate]:

@@ -13,7 +13,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from llm_assets.core.errors import RecipeError
+from llm_assets.core.recipe.audit import ComputeCostConfig, DagsterEventsConfig, TrainingContentSummaryConfig
 from llm_assets.core.recipe.base import Section, execution, explain, identity_values
+from llm_assets.core.recipe.catalogue import CatalogueConfig
 from llm_assets.core.recipe.corpus import (
     CleanedCorpusConfig,
     DedupedShardsConfig,
@@ -40,11 +42,12 @@ DEFAULT_RECIPE = "demo"
 
 
 class Recipe(Section):
-    """One frozen tree; the field names below ``name`` are the asset names."""
+    """One frozen tree; the field names below ``catalogue`` are the asset names."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="Names the CURRENT pointers in the store")
     description: str = ""
     executor: ExecutorConfig = Field(ExecutorConfig(), description="Where the data stages make their shards")
+    catalogue: CatalogueConfig = Field(CatalogueConfig(), description="Descriptions, owners and tags in the UI")
     raw_crawl: RawCrawlConfig = RawCrawlConfig()
     tombstones: TombstonesConfig = TombstonesConfig()
     extracted_pages: ExtractedPagesConfig = ExtractedPagesConfig()
@@ -64,6 +67,9 @@ class Recipe(Section):
     eval_report: EvalReportConfig = EvalReportConfig()
     quantized_export: QuantizedExportConfig = QuantizedExportConfig()
     deployment: DeploymentConfig = DeploymentConfig()
+    dagster_events: DagsterEventsConfig = DagsterEventsConfig()
+    compute_cost: ComputeCostConfig = ComputeCostConfig()
+    training_content_summary: TrainingContentSummaryConfig = TrainingContentSummaryConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """Sections of the crawl group: raw_crawl, tombstones."""
 
+import re
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -7,6 +8,7 @@ from pydantic import Field, model_validator
 
 from llm_assets.core.recipe.base import Section, execution
 from llm_assets.core.recipe.sources import SOURCE_KINDS, CommonCrawl, LocalFiles
+from llm_assets.core.store import check_partition_key
 
 # Agents that fetch for, or stand for the use of pages in, training of language models, as their operators document them.
 AI_AGENTS = [
@@ -24,6 +26,7 @@ AI_AGENTS = [
 ]
 
 SNAPSHOTS = (1, 2)
+_DATED = re.compile(r"(.+)-\d{4}-\d\d-\d\d")
 KINDS = ("page", "image", "other")
 
 
@@ -95,7 +98,10 @@ class RawCrawlConfig(Section):
     snapshots: dict[str, int] = Field(
         {"wiki-2026-11": 1, "wiki-2026-12": 2}, description="Crawl → snapshot of the local site; 2 is the later one"
     )
-    seeds: dict[str, list[str]] = Field({}, description="Crawl → URLs from which the web is crawled, within their hosts")
+    seeds: dict[str, list[str]] = Field(
+        {},
+        description="Crawl → URLs from which the web is crawled, within their hosts. NAME-2026-11-30 is NAME crawled again",
+    )
     include_paths: list[str] = Field(
         [],
         description="Only what starts with one of these is crawled, besides the seeds: /docs/ on every host, or "
@@ -135,8 +141,15 @@ class RawCrawlConfig(Section):
     max_truncated_share: float = Field(0.01, ge=0, le=1, description="Gate: cut-off, oversized or corrupt records")
     verified_records: int = Field(200, ge=1, description="Gate: records read back by offset and digest")
 
+    def seeds_of(self, crawl: str) -> list[str]:
+        """The seeds of a crawl of the web, or of one that crawls them again at a date (``<crawl>-YYYY-MM-DD``); else none."""
+        again = _DATED.fullmatch(crawl)
+        return self.seeds.get(crawl) or (self.seeds.get(again[1], []) if again else [])
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        for crawl in (*self.snapshots, *self.seeds, *self.common_crawl.ids, *self.local.folders):
+            check_partition_key(crawl)
         for crawl, snapshot in self.snapshots.items():
             if snapshot not in SNAPSHOTS:
                 raise ValueError(f"snapshots: {crawl} is {snapshot}; the local site has 1 (the first) and 2 (the later one)")

@@ -20,6 +20,11 @@ class CommonCrawl(Section):
         {}, description="Crawl → id such as CC-MAIN-2026-43; a crawl whose key is an id needs no entry, unless the inbox has it"
     )
     base_url: str = Field("https://data.commoncrawl.org/", pattern=r"^https?://[^\s?#]+/$", description="Ends in '/'")
+    releases_url: str = execution(
+        "https://index.commoncrawl.org/collinfo.json",
+        pattern=r"^https?://[^\s#]+$",
+        description="List of all months, newest first; the sensor common_crawl_releases reads it",
+    )
     content: Literal["warc", "wet"] = Field("warc", description="Pages, or the text that Common Crawl took from them")
     files: int = Field(1, ge=0, description="Files taken, chosen by seed; more files always hold the fewer; 0: by share")
     share: float = Field(0.0, ge=0, le=1, description="Share of the listed files taken where files is 0")

@@ -60,6 +60,14 @@ class TrainingMixConfig(Section):
     )
     min_tokens_judged: int = Field(100_000, ge=0, description="Gate: a language with fewer tokens is not judged by its share")
     seed: int = Field(0, description="Salts the hashes that sample and split")
+    minimum_new_tokens: int = execution(
+        0,
+        ge=0,
+        description="New crawls wait until they hold so many tokens together; models stay fresh meanwhile. 0: none waits",
+    )
+    minimum_age_hours: float = execution(
+        0.0, ge=0, description="New crawls wait until the mix is so old. A crawl of the mix that changed is followed at once"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

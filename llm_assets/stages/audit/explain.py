@@ -178,11 +178,12 @@ def _use(use: Use) -> str:
     if use.readings != use.rows:
         parts.append(f"{use.readings} readings a pass")
     if use.steps:
+        first = 0 if use.data.startswith("training_mix/") else 1
         shown = ", ".join(f"{step:,}" for step in use.steps[:_STEPS])
         more = f" and {len(use.steps) - _STEPS:,} more" if len(use.steps) > _STEPS else ""
-        parts.append(f"read in step{'s' * (len(use.steps) > 1)} {shown}{more} (counted from 0)")
-    elif use.steps is None and use.data.startswith("training_mix/"):
-        parts.append("steps unknown: the model's data order or the token shards are not in the store")
+        parts.append(f"read in step{'s' * (len(use.steps) > 1)} {shown}{more} (counted from {first})")
+    elif use.steps is None:
+        parts.append("steps unknown: the model wrote no order down, or its mix is not in the store")
     if use.through:
         parts.append(f"through {' and '.join(use.through)}")
     return ", ".join(parts)

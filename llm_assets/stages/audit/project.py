@@ -48,11 +48,12 @@ def description(asset: str) -> str:
 
 def _spec(found: Project, model: Model) -> AssetSpec:
     reads = [Input(name) for name in model.refs]
+    used = found.used_assets(model)
     for asset, manifest in found.source_assets(model).items():
-        which: Which = "all" if asset in found.partitioned else "one"
+        which: Which = "all" if asset in found.partitioned else "used" if asset in used else "one"
         # a manifest is no content of its artefact: there the identity decides, elsewhere the content
         mark = f"{_MODULE}:identity_and_content" if manifest else None
-        reads.append(Input(asset, which, optional=True, fingerprint=mark))
+        reads.append(Input(asset, which, True, mark, holders=found.holders if which == "used" else ()))
     return AssetSpec(
         name=model.name,
         entry=f"{_MODULE}:run",

@@ -52,8 +52,9 @@ def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress
             report = _fetch(inputs, out, config, progress, seeds, pinned, config.snapshots[crawl])
         report.metrics.update(articles_shown=served.articles, snapshot=config.snapshots[crawl], credit=embedded.credit())
         return report
-    if crawl in config.seeds:
-        return _fetch(inputs, out, config, progress, config.seeds[crawl], {}, 0)
+    seeds = config.seeds_of(crawl)
+    if seeds and (crawl in config.seeds or not crawl_folder(inputs, config, crawl).is_dir()):
+        return _fetch(inputs, out, config, progress, seeds, {}, 0)
     clear(out, keep=[_DOWNLOADS])
     crawl_id = id_of(config.common_crawl, crawl)
     if crawl_id and (crawl in config.common_crawl.ids or not crawl_folder(inputs, config, crawl).is_dir()):

@@ -1,4 +1,7 @@
-"""``tombstones``: what must be in no corpus, from the file that the recipe names; empty where it names none."""
+"""``tombstones``: what must be in no corpus, from the file that the recipe names and the store's own list of take-downs.
+
+Every recipe of a store reads the store's list, so that what was taken down under one comes in by none.
+"""
 
 import csv
 import io
@@ -16,7 +19,7 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.crawl import TombstonesConfig
 from llm_assets.core.report import Gate, Report
-from llm_assets.core.tombstones import KINDS, TOMBSTONES, TOMBSTONES_FILE
+from llm_assets.core.tombstones import KINDS, OWN_LIST, TOMBSTONES, TOMBSTONES_FILE
 
 _HEX = {"doc_id": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}")}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -24,7 +27,12 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 def run(inputs: Inputs, out: WorkDir, config: TombstonesConfig, progress: Progress) -> Report:
     """Read, check and normalise the file. Raises ``InputError`` naming the line and what is allowed."""
-    rows = sorted(set(_rows(Path(config.path).expanduser()))) if config.path else []
+    lists = [Path(config.path).expanduser()] if config.path else []
+    own = inputs.store / OWN_LIST if inputs.store else None
+    if own is not None and own.is_file():
+        lists.append(own)
+    reasons = {(kind, value): reason for path in lists for kind, value, reason in _rows(path)}
+    rows = sorted((*named, reason) for named, reason in reasons.items())
     frame = pl.DataFrame(rows, schema=TOMBSTONES, orient="row")
     frame.write_parquet(out.files / TOMBSTONES_FILE)
     counts = {"tombstones": frame.height}

@@ -23,7 +23,8 @@ SPECS: tuple[AssetSpec, ...] = (
             Input("cleaned_corpus", "same"),
             # only its canonical links, and only where the recipe prefers pages that name themselves
             Input("extracted_pages", "same", optional=True, fingerprint="llm_assets.stages.dedup.order:links_fingerprint"),
-            Input("deduped_shards", "earlier", optional=True),
+            # a take-down from an older crawl that does not concern this one changes nothing here
+            Input("deduped_shards", "earlier", optional=True, fingerprint="llm_assets.core.takedowns:as_read"),
             Input("eval_suite"),
         ),
         code_version="3",

@@ -12,7 +12,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="quantized_export",
         entry="llm_assets.stages.export.quantize:run",
-        code_version="2",
+        code_version="3",
         inputs=(
             Input("rlhf_model", optional=True, fingerprint=_ONE_OF),
             Input("sft_model", optional=True, fingerprint=_ONE_OF),

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.claims import Claim
 from llm_assets.core.errors import InputError
@@ -18,6 +19,7 @@ from llm_assets.core.jsonio import write_json
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.release import QuantizedExportConfig
 from llm_assets.core.report import Report
+from llm_assets.core.takedowns import Takedowns
 from llm_assets.lm import chat, gguf, model_card
 from llm_assets.lm import device as devices
 from llm_assets.lm import model as models
@@ -30,6 +32,7 @@ EXPORT_FILE = "export.json"
 PARITY_FILE = "parity.json"
 _DECODED = 8  # tokens that a file must generate before it counts as made (case B41)
 _CHATS = 20
+_PLOT = "Perplexity by quantisation"
 
 
 def file_name(kind: str) -> str:
@@ -52,6 +55,7 @@ def run(inputs: Inputs, out: WorkDir, config: QuantizedExportConfig, progress: P
     write_json(out.files / PARITY_FILE, parity)
     write_json(out.files / EXPORT_FILE, {"model": config.model, "source": source.ref, "files": files})
     report = _report(config, parity, files)
+    report.plots = {_PLOT: _draw(out.files, parity, files)}
     _card(out.files, source, inputs, config, report.metrics, files)
     return report
 
@@ -193,6 +197,20 @@ def _report(config: QuantizedExportConfig, parity: Mapping[str, Any], files: Seq
     )
 
 
+def _draw(target: Path, parity: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> str:
+    """Perplexity over bits per weight, with the original's as a level to compare with; returns the path of the plot."""
+    rows = sorted(files, key=lambda row: float(row["bits_per_weight"]))
+    bits = [float(row["bits_per_weight"]) for row in rows]
+    names = ", ".join(str(row["kind"]).upper() for row in rows)
+    series = {
+        f"GGUF ({names})": (bits, [float(row["perplexity"]) for row in rows]),
+        "transformers": ([bits[0], bits[-1]], [float(parity["reference_perplexity"])] * 2),
+    }
+    path = "plots/perplexity.png"
+    plots.line(target / path, series, title=_PLOT, x="bits per weight", y="perplexity, lower is better")
+    return path
+
+
 def _card(
     target: Path,
     source: Artefact,
@@ -206,7 +224,7 @@ def _card(
         f"({row['perplexity_rise']:+.2%})"
         for row in files
     }
-    model_card.write(
+    card = model_card.write(
         target,
         f"{config.model} as GGUF",
         f"{config.model} in the file format of llama.cpp, in three precisions. The chat template is inside; a server must "
@@ -214,4 +232,15 @@ def _card(
         made_from=[source, inputs.one("eval_suite")],
         training={"see": f"the card of `{source.ref}`"},
         figures={"transformers, perplexity": metrics["reference_perplexity"], **figures},
+    )
+    affected = Takedowns(inputs.store).affected().get(source.ref, []) if inputs.store else []
+    if affected:
+        card.write_text(card.read_text("utf-8") + _taken_down(affected), "utf-8")
+
+
+def _taken_down(takedowns: Sequence[str]) -> str:
+    return (
+        "\n## Taken down since\n\nThis model was trained on documents that were taken down later. Its weights were not cleaned "
+        "of them: it is affected until it is trained anew on data without them. Take-downs, oldest first: "
+        f"{', '.join(f'`{name}`' for name in takedowns)}.\n"
     )

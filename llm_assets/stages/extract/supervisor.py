@@ -70,9 +70,12 @@ class Supervisor:
             self._send([{**jobs[number], "number": number} for number in ahead])
             sent += len(ahead)
             line = self._line(self.stall_seconds)
-            found = json.loads(line) if line is not None else None
+            found = json.loads(line) if line else None
             self.served += 1
-            yield found if found is not None and found.pop("number") == answered else self._fate_of_silent()
+            if found is not None and found.pop("number") == answered:
+                yield found
+            else:  # one that has closed its output is about to end, which takes its time where the machine is busy
+                yield self._fate_of_silent(self.stall_seconds if line == b"" else 0.0)
 
     def start(self) -> None:
         """Start a process, without waiting for it."""
@@ -108,7 +111,7 @@ class Supervisor:
             self._process.stdin.flush()
 
     def _line(self, seconds: float) -> bytes | None:
-        """The next answer; None where the process died or says nothing."""
+        """The next answer; empty where the process has closed its output, None where it says nothing in time."""
         assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._buffer:
@@ -116,18 +119,20 @@ class Supervisor:
                 return None
             chunk = os.read(descriptor, 1 << 18)
             if not chunk:
-                return None
+                return b""
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 
-    def _fate_of_silent(self) -> dict[str, Any]:
+    def _fate_of_silent(self, wait_s: float) -> dict[str, Any]:
         """What became of the page that the process did not answer for; the next page gets a new process.
+
+        ``wait_s``: how long the process may take to end by itself.
 
         Raises ``WorkerDied`` where somebody ended the process, which says nothing about a page.
         """
         self.deaths += 1
-        code = self.end(wait_s=1.0)
+        code = self.end(wait_s)
         if code is not None and -code in _ASKED_TO_END:
             raise WorkerDied(
                 f"the parser process was ended by {signal.Signals(-code).name}, which is no page's doing; start the run "

@@ -2,6 +2,8 @@
 
 from llm_assets.core.spec import AssetSpec, Input
 
+_AS_READ = "llm_assets.core.takedowns:as_read"
+
 SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="image_dataset",
@@ -9,7 +11,7 @@ SPECS: tuple[AssetSpec, ...] = (
         code_version="3",
         gates="llm_assets.stages.images.checks:gates",
         gate_names=("images_decode", "enough_kept", "images_table", "index_complete", "counts_add_up"),
-        inputs=(Input("raw_crawl", "same"), Input("image_dataset", "earlier", optional=True)),
+        inputs=(Input("raw_crawl", "same"), Input("image_dataset", "earlier", optional=True, fingerprint=_AS_READ)),
         code=(
             "llm_assets.stages.images.child",
             "llm_assets.core.decoding",

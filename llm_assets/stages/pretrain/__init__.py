@@ -11,7 +11,7 @@ SPECS: tuple[AssetSpec, ...] = (
         entry="llm_assets.stages.pretrain.model:run",
         inputs=(
             Input("training_mix"),
-            Input("tokenized_dataset", "all"),
+            Input("tokenized_dataset", "read_by", by="training_mix"),
             Input("tokenizer"),
             Input("eval_suite", optional=True),
         ),

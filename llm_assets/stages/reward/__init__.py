@@ -12,7 +12,7 @@ SPECS: tuple[AssetSpec, ...] = (
         name="preference_dataset",
         entry="llm_assets.stages.reward.preferences:run",
         code_version="3",
-        inputs=(Input("instruction_dataset"), Input("deduped_shards", "all")),
+        inputs=(Input("instruction_dataset"), Input("deduped_shards", "read_by", by="training_mix")),
         gates="llm_assets.stages.reward.preference_gates:gates",
         gate_names=(
             "preference_pairs_differ",
@@ -28,6 +28,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="reward_model",
         entry="llm_assets.stages.reward.model:run",
+        code_version="2",
         inputs=(Input("sft_model"), Input("preference_dataset")),
         gates="llm_assets.stages.reward.model_gates:gates",
         gate_names=("reward_pairs", "reward_above_baselines", "reward_above_chance", "reward_reloads"),

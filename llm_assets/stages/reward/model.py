@@ -22,12 +22,12 @@ from llm_assets.core.report import Report
 from llm_assets.core.statistics import bootstrap_interval, paired_bootstrap, wilson
 from llm_assets.lm import device, tokenizer
 from llm_assets.lm import model as models
-from llm_assets.lm.finetune import end_turns, history, model_card
+from llm_assets.lm.finetune import best_step, end_turns, history, model_card, write_steps
 from llm_assets.stages.reward.baselines import correct, length_margins, unigram_margins
 from llm_assets.stages.reward.claims import claims
 from llm_assets.stages.reward.pairs import Pairs, encode
 from llm_assets.stages.reward.preferences import KINDS
-from llm_assets.stages.reward.trainer import from_causal, scores, train
+from llm_assets.stages.reward.trainer import from_causal, order_of, scores, train
 
 _CALIBRATION_BINS = 8
 
@@ -45,6 +45,7 @@ def run(inputs: Inputs, out: WorkDir, config: RewardModelConfig, progress: Progr
     models.save(best, known, out.files)
     rows = history(log)
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(out.files / "history.parquet", compression="zstd")
+    write_steps(out.files, order_of(training, config).order, training.rows, config.max_steps)
 
     both = [*test.chosen, *test.rejected]
     unsaved = np.array(scores(best, both))
@@ -54,6 +55,7 @@ def run(inputs: Inputs, out: WorkDir, config: RewardModelConfig, progress: Progr
     judged |= {
         "device": str(where),
         "steps": rows[-1]["step"],
+        "best_step": best_step(rows),
         "reload_difference": float(np.abs(unsaved - found).max()),
         "score_mean": float(found.mean()),
         "score_sd": float(found.std()),

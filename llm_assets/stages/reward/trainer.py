@@ -74,6 +74,20 @@ def from_causal(folder: Path, device: torch.device) -> PreTrainedModel:
     return model.to(device)
 
 
+def order_of(training: Pairs, config: RewardModelConfig) -> StepSampler:
+    """Which pairs each step reads: whole questions, as many as ``batch_size`` has room for."""
+    units = questions(training)
+    return StepSampler(
+        [len(training.chosen[unit[0]]) for unit in units],
+        [range(len(units))],
+        [1.0],
+        steps=config.max_steps,
+        batch_size=max(1, config.batch_size // len(KINDS)),
+        seed=config.seed,
+        units=units,
+    )
+
+
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -91,16 +105,6 @@ def train(
     arguments = RewardConfig(
         **common_arguments(config, folder, device), center_rewards_coefficient=config.center_coefficient, disable_dropout=False
     )
-    units = questions(training)
-    order = StepSampler(
-        [len(training.chosen[unit[0]]) for unit in units],
-        [range(len(units))],
-        [1.0],
-        steps=config.max_steps,
-        batch_size=max(1, config.batch_size // len(KINDS)),
-        seed=config.seed,
-        units=units,
-    )
     return fit(
         PairTrainer,
         config,
@@ -111,7 +115,7 @@ def train(
         train_dataset=_dataset(training),
         eval_dataset=_dataset(validation),
         processing_class=tokenizer,
-        order=order,
+        order=order_of(training, config),
     )
 
 

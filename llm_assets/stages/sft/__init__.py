@@ -12,7 +12,7 @@ SPECS: tuple[AssetSpec, ...] = (
         name="instruction_dataset",
         entry="llm_assets.stages.sft.instructions:run",
         code_version="3",
-        inputs=(Input("deduped_shards", "all"), Input("eval_suite")),
+        inputs=(Input("deduped_shards", "read_by", by="training_mix"), Input("eval_suite")),
         gates="llm_assets.stages.sft.instruction_gates:gates",
         gate_names=(
             "instruction_split",
@@ -29,6 +29,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="sft_model",
         entry="llm_assets.stages.sft.model:run",
+        code_version="2",
         inputs=(Input("base_model"), Input("tokenizer"), Input("instruction_dataset")),
         gates="llm_assets.stages.sft.model_gates:gates",
         gate_names=("sft_trained_tokens", "sft_learned", "sft_lora_merge", "sft_loads"),

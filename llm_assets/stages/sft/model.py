@@ -20,10 +20,10 @@ from llm_assets.core.recipe.post_training import SftModelConfig
 from llm_assets.core.report import Report
 from llm_assets.lm import chat, device, generation, tokenizer
 from llm_assets.lm import model as models
-from llm_assets.lm.finetune import end_turns, history, model_card
+from llm_assets.lm.finetune import best_step, end_turns, history, model_card, write_steps
 from llm_assets.stages.sft.examples import Examples, encode
 from llm_assets.stages.sft.merging import save_and_verify
-from llm_assets.stages.sft.trainer import train
+from llm_assets.stages.sft.trainer import order_of, train
 
 LORA_FOLDER = "lora"
 _SAMPLE_TOKENS = 40
@@ -57,6 +57,7 @@ def run(inputs: Inputs, out: WorkDir, config: SftModelConfig, progress: Progress
         metrics |= _adapter(inputs, out, config, known, (training, validation), where, progress, log)
     rows = history(log)
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(out.files / "history.parquet", compression="zstd")
+    write_steps(out.files, order_of(training, config).order, training.rows, config.max_steps)
     trained = models.load(out.files, device=where)
     after = losses(trained, validation)
     tables["validation loss (nats a token)"] = [
@@ -66,7 +67,7 @@ def run(inputs: Inputs, out: WorkDir, config: SftModelConfig, progress: Progress
         "validation_loss_nats": after["all"],
         "base_validation_loss_nats": before["all"],
         "steps": rows[-1]["step"],
-        "best_step": _best_step(rows),
+        "best_step": best_step(rows),
         "tokens": int(max((row["tokens"] or 0 for row in rows), default=0)),
     }
     _plot(rows, before["all"], out.files)
@@ -153,11 +154,6 @@ def _adapter(
         "lora_steps": steps,
         "lora_validation_loss_nats": losses(merged, validation)["all"],
     }
-
-
-def _best_step(rows: list[dict[str, Any]]) -> int:
-    judged = [(row["validation_loss_nats"], row["step"]) for row in rows if row["validation_loss_nats"] is not None]
-    return int(min(judged)[1]) if judged else 0
 
 
 def _plot(rows: list[dict[str, Any]], base_loss: float, files: Path) -> None:

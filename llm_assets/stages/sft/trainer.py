@@ -60,6 +60,19 @@ def answer_loss(
     return loss, (wanted != IGNORED).sum()
 
 
+def order_of(training: Examples, config: SftModelConfig) -> StepSampler:
+    """Which rows each step reads: ``batch_size`` of ``max_steps`` each."""
+    shares = {task: share for task, share in config.task_shares.items() if share > 0 and training.of_task(task)}
+    return StepSampler(
+        [len(ids) for ids in training.ids],
+        [training.of_task(task) for task in shares],
+        list(shares.values()),
+        steps=config.max_steps,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+
+
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -81,15 +94,6 @@ def train(
         dataset_kwargs={"skip_prepare_dataset": True},
         packing=False,
     )
-    shares = {task: share for task, share in config.task_shares.items() if share > 0 and training.of_task(task)}
-    order = StepSampler(
-        [len(ids) for ids in training.ids],
-        [training.of_task(task) for task in shares],
-        list(shares.values()),
-        steps=config.max_steps,
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )
     adapter = None
     if lora is not None:
         adapter = PeftLoraConfig(
@@ -106,7 +110,7 @@ def train(
         eval_dataset=_dataset(validation),
         processing_class=tokenizer,
         peft_config=adapter,
-        order=order,
+        order=order_of(training, config),
     )
 
 

@@ -13,7 +13,8 @@ SPECS: tuple[AssetSpec, ...] = (
         code_version="2",
         gates="llm_assets.stages.tokens.gates:tokenizer",
         gate_names=("text_round_trips", "vocabulary_exact", "control_ids"),
-        inputs=(Input("deduped_shards", "named"),),
+        # as a model does, a vocabulary stays when a text that it was learnt from is taken down
+        inputs=(Input("deduped_shards", "named", fingerprint="llm_assets.core.takedowns:as_learnt"),),
         code=("llm_assets.stages.tokens.sampling", "llm_assets.lm.tokenizer", "llm_assets.lm.chat"),
         libraries=("tokenizers", "numba"),
     ),
@@ -45,5 +46,6 @@ SPECS: tuple[AssetSpec, ...] = (
         inputs=(Input("tokenized_dataset", "all"), Input("deduped_shards", "all", optional=True)),
         code=("llm_assets.stages.tokens.encode", "llm_assets.stages.tokens.sampling"),
         follows="tokenized_dataset",
+        holds_back="llm_assets.stages.tokens.waiting:new_crawls",
     ),
 )

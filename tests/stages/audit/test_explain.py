@@ -9,9 +9,11 @@ from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import InputError
 from llm_assets.core.jsonio import read_json
 from llm_assets.core.ledger import LEDGER_FILE, Verdict, ledger_frame, ledger_row, write_ledger
+from llm_assets.core.takedowns import Takedowns
 from llm_assets.lm.data import TokenStream
 from llm_assets.stages.audit.explain import explain, tell
 from llm_assets.stages.audit.lookup import current_inputs, look_up, near_urls
+from llm_assets.stages.audit.reading import training_rows
 from tests.support.audited import FIRST, RECIPE, SECOND, Audited, doc, url
 
 
@@ -144,17 +146,33 @@ def test_a_document_that_the_training_never_came_to_was_not_trained_on(tmp_path)
     assert "\nNo model was trained on it.\nIn the data, but the training ended before it came to it:\n  base_model" in text
 
 
-@pytest.mark.parametrize("gone", ["order", "tokens"])
+@pytest.mark.parametrize("gone", ["order", "mix"])
 def test_steps_that_can_no_longer_be_told(tmp_path, gone):
     house = Audited(tmp_path)
     if gone == "order":
         (house.store.current("base_model").files / "data_order.json").unlink()
     else:
-        house.publish("tokenized_dataset", FIRST, lambda files: house.copy("tokenized_dataset", FIRST, files), identity="other")
-        shutil.rmtree(house.store.root / "tokenized_dataset" / FIRST / "toke121")
+        mix = house.store.current("training_mix")
+        table = training_rows(mix.files, mix.ref)
+        house.publish("training_mix", "all", lambda files: house.copy("training_mix", "all", files), identity="other")
+        Takedowns(tmp_path).remember("first", mix.ref, table)
+        shutil.rmtree(mix.files)
     text = explain(house.store.root, RECIPE, url("kept"))
     assert "Models trained on it:\n  base_model" in text
-    assert "steps unknown: the model's data order or the token shards are not in the store" in text
+    assert "2 readings a pass" in text
+    assert "steps unknown: the model wrote no order down, or its mix is not in the store" in text
+
+
+def test_steps_are_told_without_the_token_shards(tmp_path):
+    """Shards hold text, which may have been taken down; the order of the data does not."""
+    house = Audited(tmp_path)
+    before = explain(house.store.root, RECIPE, url("kept"))
+    house.publish("tokenized_dataset", FIRST, lambda files: house.copy("tokenized_dataset", FIRST, files), identity="other")
+    shutil.rmtree(tmp_path / "tokenized_dataset" / FIRST / "toke121")
+    after = explain(house.store.root, RECIPE, url("kept"))
+    assert [line for line in before.splitlines() if "read in step" in line] == [
+        line for line in after.splitlines() if "read in step" in line
+    ]
 
 
 @pytest.mark.parametrize("name", ["held", "short", "copy", "french", "private"])

@@ -12,14 +12,19 @@ from llm_assets.core.ledger import LEDGER_FILE
 from llm_assets.core.plots import MAX_BYTES
 from llm_assets.core.produce import produce
 from llm_assets.core.progress import Silent
+from llm_assets.core.recipe import load_recipe
 from llm_assets.core.recipe.base import Section
-from llm_assets.core.report import Report
+from llm_assets.core.report import COLUMNS, Report
 from llm_assets.stages import all_specs
 from llm_assets.stages.audit import SPECS, model
 from llm_assets.stages.audit.project import VARIABLE, description, project, specs
 from tests.support.audited import FIRST, Audited, url
 
 ROOT = Path(__file__).parents[3]
+RECIPE = load_recipe("demo")
+MODELS = specs()
+# nobody has asked Dagster, nothing is served, and no pairs are made
+EMPTY = {"stg_runs", "stg_events", "stg_check_results", "check_history", "stg_deployment"}
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +34,14 @@ def house(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outcomes(house):
-    return {spec.name: produce(house.store, spec, Section()) for spec in SPECS}
+    return {spec.name: produce(house.store, spec, RECIPE.section(spec.name)) for spec in MODELS}
 
 
 def test_every_model_is_an_asset_that_comes_after_what_it_reads():
-    assert [spec.name for spec in SPECS] == list(project().models)
+    assert [spec.name for spec in MODELS] == list(project().models)
+    assert {spec.name for spec in MODELS} < {spec.name for spec in SPECS}
     seen: set[str] = set()
-    for spec in SPECS:
+    for spec in MODELS:
         assert {rule.asset for rule in spec.inputs if rule.asset in project().models} <= seen
         seen.add(spec.name)
         assert spec.gate_names and len(set(spec.gate_names)) == len(spec.gate_names)
@@ -45,8 +51,11 @@ def test_every_model_is_an_asset_that_comes_after_what_it_reads():
 def test_sources_are_optional_and_take_all_crawls():
     spec = next(spec for spec in SPECS if spec.name == "stg_ledger")
     rules = {rule.asset: rule for rule in spec.inputs}
+    assert rules["training_mix"].which == "one" and not rules["stg_crawl_ledger"].optional
+    spec = next(spec for spec in SPECS if spec.name == "stg_crawl_ledger")
+    rules = {rule.asset: rule for rule in spec.inputs}
     assert all(rule.optional for rule in rules.values())
-    assert rules["deduped_shards"].which == "all" and rules["training_mix"].which == "one"
+    assert rules["deduped_shards"].which == "all" and "training_mix" not in rules
 
 
 def test_sources_yml_knows_which_assets_have_crawls_and_lists_every_manifest():
@@ -61,21 +70,24 @@ def test_all_are_accepted_with_a_table_and_its_description(outcomes, house):
     for name, outcome in outcomes.items():
         files = outcome.artefact.files
         assert house.store.current(name) == outcome.artefact
-        assert pl.read_parquet(files / f"{name}.parquet").height == outcome.report.counts["rows"] > 0
-        assert [row["description"] for row in outcome.report.tables["Columns"]] == list(project().model(name).columns.values())
+        assert pl.read_parquet(files / f"{name}.parquet").height == outcome.report.counts["rows"]
+        assert (outcome.report.counts["rows"] > 0) == (name not in EMPTY), name
+        columns = outcome.report.metrics[COLUMNS]
+        assert {column: told["description"] for column, told in columns.items()} == project().model(name).columns
         assert all((files / path).stat().st_size <= MAX_BYTES for path in outcome.report.plots.values())
     assert "Documents kept by stage" in outcomes["funnel"].report.plots
 
 
 def test_what_did_not_change_is_reused(outcomes, house):
-    again = {spec.name: produce(house.store, spec, Section()) for spec in SPECS}
+    again = {spec.name: produce(house.store, spec, RECIPE.section(spec.name)) for spec in MODELS}
     assert all(outcome.reused for outcome in again.values())
 
 
 def test_a_new_identity_with_the_same_content_reaches_the_tables_that_read_manifests(tmp_path):
     house = Audited(tmp_path)
     by_name = {spec.name: spec for spec in SPECS}
-    before = {name: produce(house.store, by_name[name], Section()) for name in ("stg_manifests", "stg_mix")}
+    names = ("stg_manifests", "stg_mix")
+    before = {name: produce(house.store, by_name[name], Section()) for name in names}
     old = house.store.current("training_mix")
     house.publish(
         "training_mix", "all", lambda files: shutil.copytree(old.files, files, dirs_exist_ok=True), identity="rebuilt"
@@ -84,8 +96,7 @@ def test_a_new_identity_with_the_same_content_reaches_the_tables_that_read_manif
     renewed = house.store.current("training_mix").manifest().model_copy(update={"digest": content})
     renewed.save(house.store.current("training_mix").files)
     after = {name: produce(house.store, by_name[name], Section()) for name in before}
-    assert after["stg_mix"].reused
-    assert not after["stg_manifests"].reused
+    assert after["stg_mix"].reused and not after["stg_manifests"].reused
     table = pl.read_parquet(after["stg_manifests"].artefact.files / "stg_manifests.parquet")
     assert table.filter(pl.col("asset") == "training_mix")["identity"].to_list() == ["rebuilt"]
 
@@ -94,6 +105,8 @@ def test_a_doctored_ledger_is_refused_and_current_stays(tmp_path):
     """A stage that the ledger names and nobody knows: the blocking test of schema.yml stops the table."""
     house = Audited(tmp_path)
     spec = next(spec for spec in SPECS if spec.name == "stg_ledger")
+    crawl_ledger = next(spec for spec in SPECS if spec.name == "stg_crawl_ledger")
+    produce(house.store, crawl_ledger, Section())
     good = produce(house.store, spec, Section())
     source = house.store.current("cleaned_corpus", FIRST)
     frame = pl.read_parquet(source.files / LEDGER_FILE)
@@ -104,6 +117,7 @@ def test_a_doctored_ledger_is_refused_and_current_stays(tmp_path):
         doctored.write_parquet(files / LEDGER_FILE)
 
     house.publish("cleaned_corpus", FIRST, write, identity="doctored")
+    produce(house.store, crawl_ledger, Section())
     bad = produce(house.store, spec, Section())
     assert set(bad.failed) == {"stage_accepted_values", "stage_order_not_null"}
     message = next(gate.message for gate in bad.gates if gate.name == "stage_accepted_values")
@@ -128,10 +142,12 @@ def test_a_model_that_reads_a_table_that_is_not_there(tmp_path):
 
 
 def test_a_killed_run_can_be_called_again(house, tmp_path):
-    work = WorkDir.at(tmp_path, asset="stg_ledger")
-    (work.files / "stg_ledger.parquet").write_bytes(b"half a file")
+    work = WorkDir.at(tmp_path, asset="stg_crawl_ledger")
+    (work.files / "stg_crawl_ledger.parquet").write_bytes(b"half a file")
     report = model.run(house.inputs(), work, Section(), Silent())
-    assert isinstance(report, Report) and pl.read_parquet(work.files / "stg_ledger.parquet").height == report.counts["rows"]
+    assert (
+        isinstance(report, Report) and pl.read_parquet(work.files / "stg_crawl_ledger.parquet").height == report.counts["rows"]
+    )
 
 
 def test_another_folder_by_the_environment(tmp_path, monkeypatch):

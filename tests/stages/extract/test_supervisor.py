@@ -69,6 +69,12 @@ def test_a_parser_that_somebody_ended_blames_no_page(tmp_path):
         fates(tmp_path, named(["p0", "bad", "p1"]), command=misbehaving("ended"))
 
 
+def test_a_parser_that_takes_its_time_to_die_has_crashed_all_the_same(tmp_path):
+    """The fate of a page must not depend on how busy the machine is."""
+    found, deaths = fates(tmp_path, named(["bad", "p0"]), command=misbehaving("lingers"))
+    assert (found, deaths) == (["extract_crash", "kept"], 1)
+
+
 def test_a_parser_that_does_not_start_blames_no_page(tmp_path):
     """It would be every page of the crawl."""
     with pytest.raises(WorkerDied, match="could not be started.*there is no parser here"):
