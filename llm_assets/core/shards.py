@@ -82,17 +82,14 @@ def level(sizes: Sequence[int], rows: int, size: int, least: int) -> list[tuple[
     No more are made for that than are of ``least`` size. None has more than ``rows`` rows.
     """
     found = cut(sizes, rows, size)
-    total = sum(sizes)
-    count = -(-len(found) // _ROUND) * _ROUND
-    if count > len(found) and total < count * least:
-        count = max(len(found), total // max(1, least))
-    ends = list(accumulate(sizes))
-    while 1 < count < len(sizes):
+    total, ends = sum(sizes), list(accumulate(sizes))
+    most = max(len(found), total // max(1, least))
+    count = min(-(-len(found) // _ROUND) * _ROUND, most)
+    while 1 < count < min(len(sizes), 2 * len(found) + _ROUND):
         bounds = [0, *(bisect_left(ends, number * total / count) + 1 for number in range(1, count)), len(sizes)]
-        made = list(pairwise(bounds))
-        if all(0 < end - first <= rows for first, end in made):
-            return made
-        if count >= 2 * len(found):
-            break
+        if all(0 < end - first <= rows for first, end in pairwise(bounds)):
+            return list(pairwise(bounds))
         count += _ROUND
+        if count > most:
+            break
     return found
