@@ -55,6 +55,6 @@ def test_the_commands_on_an_empty_store(tmp_path, monkeypatch):
     monkeypatch.setenv("LLM_ASSETS_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("LLM_ASSETS_RECIPE", "smoke")
     text = status.run_status()
-    assert "base_model" in text and "fresh" not in text
+    assert "base_model" in text and " fresh" not in text
     assert not (tmp_path / "store" / ".dagster").exists()
     assert "never made" in status.run_plan()
