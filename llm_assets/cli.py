@@ -225,12 +225,14 @@ def ui(
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port")] = 3000,
     docs_port: Annotated[int, typer.Option(help="The port of the Data Docs, which assets link to")] = 3001,
+    path_prefix: Annotated[str, typer.Option(help="The path below which a reverse proxy shows it, e.g. /dagster")] = "",
+    read_only: Annotated[bool, typer.Option("--read-only", help="Nothing can be launched, cancelled or switched")] = False,
 ) -> None:
     """The Dagster UI over the store's history, and beside it the Data Docs."""
     _use(recipe)
     from llm_assets.commands.ui import run_ui
 
-    raise typer.Exit(run_ui(host, port, docs_port))
+    raise typer.Exit(run_ui(host, port, docs_port, path_prefix, read_only))
 
 
 @app.command("data-docs")
