@@ -212,7 +212,7 @@ def test_what_is_synced_is_marked_and_not_read_back(two_hosts, tmp_path, monkeyp
     synced = max(line["synced"] for line in lines if "synced" in line)
     assert start is not None
     assert state is not None
-    assert 10 <= synced and len(read) <= len(lines) - synced  # how far the thread got depends on how busy the machine is
+    assert synced >= 10 and len(read) <= len(lines) - synced  # how far the thread got depends on how busy the machine is
 
 
 def test_a_finished_crawl_that_was_not_yet_published_asks_for_nothing(two_hosts, tmp_path):
