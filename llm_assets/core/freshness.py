@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llm_assets.core.artefact import Artefact
-from llm_assets.core.errors import MissingInput
+from llm_assets.core.errors import MissingInput, StoreError
 from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.last_run import Ended, newest
 from llm_assets.core.manifest import MANIFEST_FILE, InputEntry, Manifest
@@ -84,7 +84,10 @@ def _standings(
     found: dict[tuple[str, str], Standing] = {}
     for spec in in_order(specs):
         for partition in partitions if spec.partitioned else [UNPARTITIONED]:
-            found[spec.name, partition] = _standing(store, spec, partition, sections[spec.name], found)
+            try:
+                found[spec.name, partition] = _standing(store, spec, partition, sections[spec.name], found)
+            except StoreError as error:  # a pointer to what is gone: that one is to be made, the others still stand somewhere
+                found[spec.name, partition] = Standing(spec.name, partition, "missing", (str(error),))
     affected = Takedowns(store.root).affected()
     return [_affected(one, affected.get(f"{one.asset}/{one.partition}/{one.identity}", ())) for one in found.values()]
 

@@ -32,15 +32,18 @@ Launcher = Callable[[Job, Progress], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``produce`` made or found. ``before``: the artefact to compare it with (``_before``), None for the first."""
+    """What ``produce`` made or found.
+
+    ``before``: the artefact to compare it with (``_before``), None for the first. ``waiting``: new crawls left for later.
+    """
 
     artefact: Artefact
     report: Report
     gates: list[Gate]
     manifest: Manifest
     reused: bool
-    waiting: Waiting | None = None
     before: Artefact | None = None
+    waiting: Waiting | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ def _judged(
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
     before = _before(store, spec, artefact)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting, before)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, before, inputs.waiting)
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)

@@ -50,7 +50,7 @@ input:checked+label .state{color:inherit}
 input:focus-visible+label{outline:3px solid var(--running);outline-offset:2px}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}caption{text-align:left;color:var(--quiet);padding:.3rem 0}
 th,td{text-align:left;vertical-align:top;padding:.4rem .7rem;border-bottom:1px solid var(--line)}
-thead th{border-bottom:2px solid var(--line);white-space:nowrap}tbody th{font-weight:600;overflow-wrap:anywhere}
+thead th{border-bottom:2px solid var(--line);white-space:nowrap}tbody th{font-weight:600;white-space:nowrap}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.why{overflow-wrap:anywhere;min-width:18rem}
 td ul{margin:0;padding-left:1.1rem}code{font-size:.9em;color:var(--quiet)}
 .state{white-space:nowrap;font-weight:600}.fresh{color:var(--fresh)}.behind{color:var(--behind)}.stale{color:var(--stale)}

@@ -9,11 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from llm_assets.core.freshness import plan, standings
 from llm_assets.core.jsonio import digest
 from llm_assets.core.oneline import shortened
 from llm_assets.core.pages import docs_url
-from llm_assets.core.status_page import SIGNS, STATUS, summary
 from llm_assets.core.store import UNPARTITIONED
 from llm_assets.defs import metadata, settings
 from llm_assets.stages import all_specs
@@ -35,6 +33,9 @@ _TROUBLE = ("refused", "failed")
 )
 def pipeline_status(context: dg.AssetExecutionContext) -> Iterator[Any]:
     """What ``llm-assets status`` says, as a table, counts to plot, and a link to the page."""
+    from llm_assets.core.freshness import plan, standings  # with polars, which a code server can do without
+    from llm_assets.core.status_page import SIGNS, STATUS, summary
+
     recipe, specs = settings.recipe(), all_specs()
     crawls = context.instance.get_dynamic_partitions(settings.CRAWLS)
     found = standings(settings.store(), specs, {name: recipe.section(name) for name in specs}, crawls)

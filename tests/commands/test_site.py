@@ -74,10 +74,10 @@ def test_a_page_with_a_script_may_run_its_own_and_only_that(house):
 
 
 def test_a_page_is_one_entry(house, monkeypatch):
-    page = site.Page("status.html", "Status", "what is fresh", lambda root: f"<p>{root.name}</p>")
+    page = site.Page("own.html", "Status", "what is fresh", lambda root: f"<p>{root.name}</p>")
     monkeypatch.setattr(site, "PAGES", (*site.PAGES, page))
     with serving(house.store.root, "127.0.0.1", 0) as server:
-        assert get(server.url, "/data_docs/status.html")[1] == f"<p>{house.store.root.name}</p>"
+        assert get(server.url, "/data_docs/own.html")[1] == f"<p>{house.store.root.name}</p>"
         assert ">Status</a>: what is fresh" in get(server.url, f"/{pages.INDEX}")[1]
 
 

@@ -58,3 +58,19 @@ def test_the_commands_on_an_empty_store(tmp_path, monkeypatch):
     assert "base_model" in text and "fresh" not in text.split()
     assert not (tmp_path / "store" / ".dagster").exists()
     assert "never made" in status.run_plan()
+
+
+def test_crawls_that_only_the_instance_knows_are_listed_wherever_its_home_is(tmp_path, monkeypatch):
+    import dagster as dg
+
+    home = tmp_path / "elsewhere"
+    monkeypatch.setenv("LLM_ASSETS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("LLM_ASSETS_RECIPE", "smoke")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    assert "raw_crawl[" not in status.run_status()
+    assert not home.exists()  # asking makes none
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        instance.add_dynamic_partitions("crawl", ["later"])
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert "raw_crawl[later]" in status.run_status()

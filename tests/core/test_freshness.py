@@ -107,6 +107,18 @@ def test_what_was_never_made_is_missing_and_says_what_it_waits_for(tmp_path):
     assert now["numbers[first]"].reasons == ()
 
 
+def test_a_pointer_to_what_is_gone_is_told_and_the_rest_still_stands(store):
+    (store.current("total").files / "manifest.json").unlink()
+    now = found(store)
+    assert {name: one.state for name, one in now.items()} == {
+        "numbers[first]": "fresh",
+        "total": "missing",
+        "report": "missing",
+    }
+    assert "total[all]: CURRENT names" in now["total"].reasons[0]
+    assert [one.name for one in plan(now.values()).certain] == ["total", "report"]
+
+
 def test_a_run_that_goes_on_and_one_that_was_cut_off(store):
     with pytest.raises(Exception, match="odd"):
         produce(store, TOTAL, TotalConfig(factor=2, fail="raise"))

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from filelock import FileLock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_assets.core import gc
@@ -95,6 +95,7 @@ def expected(nodes, pointers, keep, must_go):
         staying |= more
 
 
+@settings(max_examples=60)
 @given(stores())
 def test_exactly_the_reachable_stays(tmp_path_factory, drawn):
     nodes, pointers, keep, must_go = drawn

@@ -152,3 +152,12 @@ def test_sparkline_starts_low_and_ends_high_for_a_rising_curve():
     points = plots.sparkline_svg([1, 2, 3]).partition('points="')[2].partition('"')[0].split()
     heights = [float(point.split(",")[1]) for point in points]
     assert heights == sorted(heights, reverse=True) and heights[0] > heights[-1]
+
+
+def test_intervals_are_drawn_on_both_sides_of_nought_and_a_point_needs_no_width(tmp_path):
+    rows = [("all", 0.1, -0.2, 0.4), ("gain", -0.3, -0.5, -0.1), ("one seed", 0.2, 0.2, 0.2)]
+    for name in ("a.png", "b.png"):
+        plots.intervals(tmp_path / name, rows, title="Differences", x="bits per byte")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    plots.intervals(tmp_path / "none.png", [], title="Differences", x="bits per byte")
+    assert 1_000 < (tmp_path / "none.png").stat().st_size < (tmp_path / "a.png").stat().st_size

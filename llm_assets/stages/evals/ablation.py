@@ -117,7 +117,7 @@ def _report(results: dict[str, Any], seeds: list[int], files: Path) -> Report:
         files / "plots/difference.png",
         [("all, 95 %", mean, low, high), *singles],
         title=f"With {results['newest']} and without: {results['verdict']}",
-        x="difference in bits per byte on held-out documents; below 0 the crawl helps",
+        x="bits per byte with the crawl minus without; below 0: helps",
     )
     pairs = zip(seeds, results["bits_per_byte"][WITH], results["bits_per_byte"][WITHOUT], strict=True)
     return Report(
