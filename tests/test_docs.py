@@ -31,12 +31,12 @@ class Reader:
 
     def type(self, command):
         """Run lines of shell; returns the exit code. Output is in ``said``."""
-        script = f"set -e -o pipefail\ntrap 'env -0 > {self.folder}/.env' EXIT\n{command}"
+        script = f"set -e -o pipefail\ntrap 'env -0 > {self.folder}/.exported' EXIT\n{command}"
         done = subprocess.run(
             ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
         self.said = done.stdout + done.stderr
-        left = (self.folder / ".env").read_text().split("\0")
+        left = (self.folder / ".exported").read_text().split("\0")
         self.environment |= dict(line.split("=", 1) for line in left if line.startswith(("LLM_ASSETS_", "DAGSTER_")))
         return done.returncode
 
