@@ -36,9 +36,11 @@ class Page:
 
 def navigation(current: str) -> str:
     """Links to the index and all pages."""
-    links = [("index.html", "Overview"), *((page.name, page.title) for page in PAGES)]
-    marked = ((name, title, ' aria-current="page"' if name == current else "") for name, title in links)
-    return f'<nav aria-label="Pages">{"".join(f"<a href={chr(34)}{n}{chr(34)}{mark}>{t}</a>" for n, t, mark in marked)}</nav>\n'
+    links = []
+    for name, title in [("index.html", "Overview"), *((page.name, page.title) for page in PAGES)]:
+        mark = ' aria-current="page"' if name == current else ""
+        links.append(f'<a href="{name}"{mark}>{title}</a>')
+    return f'<nav aria-label="Pages">{"".join(links)}</nav>\n'
 
 
 def index(store: Path) -> str:
@@ -48,7 +50,7 @@ def index(store: Path) -> str:
         f'<li><a href="../{html.escape(path)}">{html.escape(title)}</a></li>' for title, path in pages.reports(store)
     )
     listed = f"<ul>{reports}</ul>" if reports else "<p>None yet: they come with eval_report and training_content_summary.</p>"
-    above = f"{navigation('index.html')}<h1>Beside the graph</h1><ul>{cards}</ul><h2>Reports</h2>{listed}<h2>Data Docs</h2>"
+    above = f"{navigation('index.html')}<h1>Pages of this store</h1><ul>{cards}</ul><h2>Reports</h2>{listed}<h2>Data Docs</h2>"
     return data_docs.index_page(store, above)
 
 

@@ -52,7 +52,7 @@ def run_sql(query: str, form: Form, export: Path | None) -> str:
         raise LlmAssetsError(f"no table was built yet under the recipe {store.recipe!r}; run: llm-assets demo")
     said = {name: model.description for name, model in models.models.items()}
     if export is not None:
-        return _exported(found, export, said)
+        return _exported(found, export, said, {name: model.columns for name, model in models.models.items()})
     if not query:
         return _listed(found, said)
     try:
@@ -65,12 +65,13 @@ def run_sql(query: str, form: Form, export: Path | None) -> str:
         raise console.said(error) from error
 
 
-def _exported(found: dict[str, list[Path]], export: Path, said: dict[str, str]) -> str:
+def _exported(found: dict[str, list[Path]], export: Path, said: dict[str, str], columns: dict[str, dict[str, str]]) -> str:
     if export.exists():
         raise InputError(f"{export} is there already; name a new file, or remove it first")
     if not export.parent.is_dir():
         raise InputError(f"{export.parent} is no folder; make it first")
-    rows = console.export(found, export, said)
+    known = {name: columns[name] for name in found if name in columns}
+    rows = console.export(found, export, said, known)
     return f"{len(rows)} tables, {sum(rows.values()):,} rows, {export.stat().st_size / 1e6:.1f} MB in {export}"
 
 

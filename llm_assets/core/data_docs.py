@@ -1,7 +1,7 @@
 """Data Docs: great_expectations' own page on what a suite asked and found, as a file that needs no network and runs nothing.
 
 The page lies beside the artefact (``account/expectations.html``); a list of those of all artefacts, with their samples by
-rule, is made when it is asked for: by ``llm-assets data-docs`` as ``<store>/data_docs/index.html``, or in a browser. As
+rule, is made when it is asked for: by ``llm-assets data-docs`` as a file, or in a browser (``commands/site.py``). As
 great_expectations renders it, a page loads scripts and styles from a dozen hosts, and writes values of the table into its
 HTML as they are: a crawled page could put a script there. So values are escaped and cut before rendering, everything that
 loads is taken out, a few styles are put in, and a content security policy forbids what might be left.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from llm_assets.core.jsonio import read_json, write_atomic
 from llm_assets.core.manifest import ACCOUNT_FOLDER, GATES_FILE, MANIFEST_FILE
 from llm_assets.core.oneline import one_line, shortened
-from llm_assets.core.pages import EXPECTATIONS, INDEX, SAMPLES
+from llm_assets.core.pages import EXPECTATIONS, SAMPLES
 from llm_assets.core.suites import GX
 
 if TYPE_CHECKING:
@@ -114,14 +114,6 @@ def _escaped(value: Any) -> Any:
         cut = shortened(one_line(value), _CHARACTERS)
         return html.escape(cut).replace("$", "&#36;").replace("{", "&#123;").replace("://", ":&#8203;//")
     return value
-
-
-def write_index(store: Path) -> Path:
-    """Write ``index_page`` anew; returns its path."""
-    target = store / INDEX
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, index_page(store).encode())
-    return target
 
 
 def index_page(store: Path, above: str = "<h1>Data Docs</h1>") -> str:

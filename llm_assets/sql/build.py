@@ -66,7 +66,8 @@ def build(
         schema = _schema(connection, model)
         out.parent.mkdir(parents=True, exist_ok=True)
         target = f"TO {literal(str(out))} (FORMAT parquet, COMPRESSION zstd)"
-        _run(connection, f"COPY (SELECT * FROM {quoted(model.name)} ORDER BY ALL) {target}", model)
+        order = "" if model.entry.incremental else " ORDER BY ALL"
+        _run(connection, f"COPY (SELECT * FROM {quoted(model.name)}{order}) {target}", model)
         rows = connection.execute(f"SELECT count(*) FROM {quoted(model.name)}").fetchall()[0][0]
         return BuildResult(int(rows), schema, run_tests(connection, model, values))
 
@@ -111,17 +112,20 @@ def _by_crawl(
     earlier: Path | None,
     kept: Collection[str],
 ) -> None:
-    """Make the table of an incremental model: its columns from a run over nothing, then the rows crawl by crawl."""
+    """Make the table of an incremental model: its columns from a run over nothing, then the rows crawl by crawl, in order.
+
+    A crawl's rows are sorted, and so are crawls, by the first column: the table is sorted as a whole without sorting it again.
+    """
     name = quoted(model.name)
     _views(connection, project, model, {}, refs, crawl="")
     _run(connection, f"CREATE TABLE {name} AS {text}", model)
-    if earlier is not None and kept:
-        crawls = ", ".join(map(literal, sorted(kept)))
-        connection.execute(f"INSERT INTO {name} SELECT * FROM {reader([earlier])} WHERE crawl IN ({crawls})")
-    for crawl in sorted(_crawls(connection, project, model, sources, refs) - set(kept)):
+    for crawl in sorted(_crawls(connection, project, model, sources, refs) | set(kept)):
+        if earlier is not None and crawl in kept:
+            connection.execute(f"INSERT INTO {name} SELECT * FROM {reader([earlier])} WHERE crawl = {literal(crawl)}")
+            continue
         own = {asset: [artefact for artefact in found if artefact.partition == crawl] for asset, found in sources.items()}
         _views(connection, project, model, own, refs, crawl=crawl)
-        made = _run(connection, f"INSERT INTO {name} {text}", model)
+        made = _run(connection, f"INSERT INTO {name} SELECT * FROM ({text}) ORDER BY ALL", model)
         mine = connection.execute(f"SELECT count(*) FROM {name} WHERE crawl = {literal(crawl)}").fetchall()[0][0]
         if made != mine:
             raise SqlError(

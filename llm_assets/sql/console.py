@@ -26,8 +26,13 @@ def opened(tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def export(tables: Tables, target: Path, comments: Mapping[str, str]) -> dict[str, int]:
-    """Write all tables into one ``.duckdb`` file, whole or not at all; ``comments``: by table. Returns rows by table."""
+def export(
+    tables: Tables, target: Path, comments: Mapping[str, str], columns: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, int]:
+    """Write all tables into one ``.duckdb`` file, whole or not at all. Returns rows by table.
+
+    ``comments``: what is said of a table; ``columns``: of its columns.
+    """
     with replacing(target) as path, connect() as connection:
         connection.execute(f"ATTACH {literal(str(path))} AS made")
         rows = {}
@@ -35,6 +40,11 @@ def export(tables: Tables, target: Path, comments: Mapping[str, str]) -> dict[st
             connection.execute(f"CREATE TABLE made.{quoted(name)} AS SELECT * FROM {reader(files)}")
             if name in comments:
                 connection.execute(f"COMMENT ON TABLE made.{quoted(name)} IS {literal(comments[name])}")
+            held = {row[0] for row in connection.execute(f"DESCRIBE made.{quoted(name)}").fetchall()}
+            for column, told in (columns or {}).get(name, {}).items():
+                if column in held:
+                    place = f"made.{quoted(name)}.{quoted(column)}"
+                    connection.execute(f"COMMENT ON COLUMN {place} IS {literal(told)}")
             (count,) = connection.execute(f"SELECT count(*) FROM made.{quoted(name)}").fetchall()[0]
             rows[name] = int(count)
         connection.execute("DETACH made")

@@ -21,6 +21,7 @@ SCRIPT = Path(__file__).with_name("docs.js")
 _STYLE = Path(__file__).with_name("docs_style.html").read_text("utf-8")
 _MESSAGE = 300
 Lineage = dict[str, list[tuple[str, str]]]
+_COMPUTED: dict[tuple[str, str], Lineage] = {}  # by model and version; for all pages of this process
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Described:
         if known is not None:
             return known
         key = (model.name, self.project.version(model))
-        if key not in self._computed:
-            self._computed[key] = by_asset(self.project, model.name)
-        return self._computed[key]
+        if key not in _COMPUTED:
+            _COMPUTED[key] = by_asset(self.project, model.name)
+        return _COMPUTED[key]
 
     def reads(self, model: Model) -> list[str]:
         """Models and assets that a model's SQL reads, each once."""

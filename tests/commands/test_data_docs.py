@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from llm_assets.commands import site
 from llm_assets.commands.data_docs import run_data_docs, serving
 from llm_assets.commands.ui import serve_docs
-from llm_assets.core import data_docs, pages
+from llm_assets.core import pages
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import LlmAssetsError, StoreError
 from llm_assets.core.jsonio import write_json
@@ -33,7 +34,7 @@ def store(tmp_path):
     (tmp_path / "store" / ".dagster").mkdir()
     (tmp_path / "store" / ".dagster" / "secret.html").write_text("no")
     (tmp_path / "outside.html").write_text("no")
-    data_docs.write_index(tmp_path / "store")
+    site.write(tmp_path / "store")
     return tmp_path / "store"
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from llm_assets.core.errors import StoreError
-from llm_assets.core.manifest import Manifest, content_digest, hash_files
+from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.report import Gate
 from llm_assets.core.store import Store
 
@@ -63,6 +63,38 @@ def test_gates_are_kept_beside_the_manifest(tmp_path):
     gates = [Gate("g", False, "why", {"n": 1})]
     store.judge(artefact, gates)
     assert store.gates(artefact) == gates
+
+
+def test_used_is_what_current_artefacts_were_made_of(tmp_path):
+    """Readers see mix 2; the current model was made of mix 1 by way of another model, and mix 0 is reached by nobody."""
+    store = Store(tmp_path, "r")
+
+    def made(asset, identity, *inputs):
+        with store.work(asset, "all", identity) as work:
+            (work.files / "f").write_text(identity)
+            files = hash_files(work.files)
+            entries = [InputEntry(asset=a, partition=p, identity=i, digest="d", fingerprint="d") for a, p, i in inputs]
+            manifest = Manifest(
+                asset=asset,
+                partition="all",
+                identity=identity,
+                digest=content_digest(files),
+                code_version="1",
+                files=files,
+                inputs=entries,
+            )
+            artefact = store.publish(work, manifest)
+        store.accept(artefact)
+
+    for number in range(3):
+        made("mix", f"mix-{number}", ("shards", "c-1", "x"))
+    made("base", "base-1", ("mix", "all", "mix-1"))
+    made("tuned", "tuned-1", ("base", "all", "base-1"), ("gone", "all", "y"))
+    made("base", "base-2", ("mix", "all", "mix-2"))
+    assert [one.identity for one in store.used("mix", ["tuned"])] == ["mix-1", "mix-2"]
+    assert [one.identity for one in store.used("mix", [])] == ["mix-2"]
+    assert [one.identity for one in store.used("base", ["tuned", "nobody"])] == ["base-1", "base-2"]
+    assert store.used("nothing", ["tuned"]) == []
 
 
 def _publish_for_ever(root, seed):

@@ -9,7 +9,7 @@ from llm_assets.core.artefact import Artefact
 from llm_assets.core.claims import Claim
 from llm_assets.core.manifest import Manifest
 from llm_assets.core.produce import Outcome
-from llm_assets.core.report import Gate, Report
+from llm_assets.core.report import COLUMNS, Gate, Report
 from llm_assets.defs import metadata
 
 MANIFEST = Manifest(asset="cleaned_corpus", partition="c-1", identity="abc", digest="d", code_version="1")
@@ -119,3 +119,25 @@ def test_a_curve_is_a_picture_that_the_ui_shows_inline():
     assert found.value.startswith("![loss_nats](data:image/svg+xml;base64,")
     assert len(found.value) < 1000
     assert metadata.sparkline("x", [4.0, 2.5]).value.endswith(" 4 → 2.5")
+
+
+def test_a_table_tells_dagster_its_columns_and_what_each_comes_from(tmp_path):
+    told = {
+        "url": {"type": "VARCHAR", "description": "Address", "from": [["raw_crawl", "ledger.parquet.url"], ["funnel", "url"]]},
+        "n": {"type": "BIGINT", "description": "Documents", "from": []},
+    }
+    report = Report(counts={"rows": 3}, metrics={"model": "fate", COLUMNS: told})
+    found = metadata.of_outcome(Outcome(Artefact("fate", "all", "abc", tmp_path), report, [], MANIFEST, False))
+    assert COLUMNS not in found and found["model"].value == "fate"
+    schema = found["dagster/column_schema"].schema
+    assert [(c.name, c.type, c.description) for c in schema.columns] == [
+        ("url", "VARCHAR", "Address"),
+        ("n", "BIGINT", "Documents"),
+    ]
+    lineage = found["dagster/column_lineage"].lineage.deps_by_column
+    assert sorted((dep.asset_key.to_user_string(), dep.column_name) for dep in lineage["url"]) == [
+        ("funnel", "url"),
+        ("raw_crawl", "ledger.parquet.url"),
+    ]
+    assert list(lineage["n"]) == []
+    assert (found["dagster/row_count"].value, found["dagster/table_name"].value) == (3, "fate")

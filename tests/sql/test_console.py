@@ -26,11 +26,14 @@ def test_every_table_stands_under_its_name(tables):
 
 def test_an_export_is_a_file_that_any_client_opens(tables, tmp_path):
     target = tmp_path / "it's.duckdb"
-    assert console.export(tables, target, {"pages": "Pages; it's by crawl"}) == {"pages": 3, "select": 2}
+    said = {"pages": {"crawl": "Crawl; it's", "gone": "No column"}}
+    assert console.export(tables, target, {"pages": "Pages; it's by crawl"}, said) == {"pages": 3, "select": 2}
     with duckdb.connect(str(target), read_only=True) as connection:
         assert connection.sql("select crawl from pages order by pages").fetchall() == [("c0",), ("c1",), ("c2",)]
         told = connection.sql("select comment from duckdb_tables() where table_name = 'pages'").fetchall()
+        columns = connection.sql("select column_name, comment from duckdb_columns() where table_name = 'pages'").fetchall()
     assert told == [("Pages; it's by crawl",)]
+    assert sorted(columns) == [("crawl", "Crawl; it's"), ("pages", None)]
 
 
 def test_an_export_that_fails_leaves_no_file(tables, tmp_path):

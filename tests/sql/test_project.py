@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from llm_assets.sql.errors import SqlError
 from llm_assets.sql.project import Project
-from llm_assets.sql.templates import literal, quoted, references, render
+from llm_assets.sql.templates import literal, quoted, references, render, scalar
 
 COLUMN = {"name": "n", "description": "A number"}
 SOURCES = """
@@ -209,3 +209,41 @@ def test_asking_for_a_model_that_is_not_there(tmp_path):
     project = Project(write(tmp_path, {"marts/totals": "select 1 as n"}))
     with pytest.raises(SqlError, match="no model is named 'total'; did you mean 'totals'"):
         project.model("total")
+
+
+SQL_OF_USED = "select n from {{ source('books[used]', 'ledger.parquet') }}"
+
+
+def test_what_models_were_made_of_is_asked_for_apart(tmp_path):
+    sources = SOURCES + "holders: [shelf]\n"
+    project = Project(write(tmp_path / "a", {"staging/m": SQL_OF_USED}, sources=sources))
+    model = project.model("m")
+    assert project.used_assets(model) == {"books"} and project.holders == ("shelf",)
+    assert project.source_assets(model) == {"books": False}
+    everything = "select n from {{ source('*[used]', 'ledger.parquet') }}"
+    project = Project(write(tmp_path / "b", {"staging/m": everything}, sources=sources))
+    assert project.used_assets(project.model("m")) == {"books"}  # pages have crawls: all that are current are read
+    assert sorted(project.source_assets(project.model("m"))) == ["books", "pages"]
+    both = SQL_OF_USED + " union all select n from {{ source('books', 'ledger.parquet') }}"
+    assert refused(write(tmp_path / "c", {"staging/m": both})) == (
+        "staging/m.sql: it reads books with [used] and without; make two models of it"
+    )
+
+
+def test_values_come_from_the_models_own_section_of_the_recipe(tmp_path):
+    sql = "select {{ var('gpu_hour_price') }} as n"
+    project = Project(write(tmp_path / "a", {"marts/compute_cost": sql}))
+    assert [reference.kind for reference in project.model("compute_cost").references] == ["var"]
+    text = render(sql, "w", lambda r: r.relation, {"gpu_hour_price": 2.5})
+    assert text == "select 2.5 as n" and render(sql, "w", lambda r: r.relation) == "select NULL as n"
+    assert refused(write(tmp_path / "b", {"marts/compute_cost": sql.replace("gpu_hour", "gpu_ours")})) == (
+        "marts/compute_cost.sql, line 1: the recipe has no field compute_cost.gpu_ours_price; did you mean 'gpu_hour_price'?"
+    )
+    assert "the recipe has no field m.x" in refused(write(tmp_path / "c", {"marts/m": "select {{ var('x') }} as n"}))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "NULL"), (True, "TRUE"), (3, "3"), (0.25, "0.25"), ("it's", "'it''s'"), ("1; drop", "'1; drop'")]
+)
+def test_values_become_sql(value, text):
+    assert scalar(value) == text

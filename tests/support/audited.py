@@ -178,7 +178,7 @@ class Audited:
                 schema = {"doc_id": pl.String, "by_doc_id": pl.String, "crawl": pl.String}
                 pl.DataFrame(old, schema=schema).write_parquet(files / "superseded.parquet")
 
-        before = [self.store.current(reads, crawl)]
+        before = [found for found in [self.store.current(reads, crawl)] if found]
         self.publish(stage, crawl, write, before, {"documents_in": len(rows), "kept": len(kept)})
 
     def documents(self, pages) -> pl.DataFrame:

@@ -1,9 +1,10 @@
 """``training_content_summary``: the public summary of what a general-purpose model was trained on.
 
-Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of the Commission's template of
-July 2025 (C(2025) 8311): general information, lists of sources by kind, aspects of processing. Sizes, sources, languages,
-domains and opt-outs come from the marts; what only the provider knows comes from the recipe, and where that is silent the page
-says "not stated". Whether a model falls under the Act, and whether the summary is enough, is for the provider to judge.
+Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of a template of the Commission
+that was published in July 2025 (communication C(2025) 8311): general information, lists of sources by kind, aspects of
+processing. Sizes, sources, languages, domains and opt-outs come from the marts; what only the provider knows comes from the
+recipe, and where that is silent the page says "not stated". Whether a model falls under the Act, and whether the summary is
+enough, is for the provider to judge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,12 @@ from llm_assets.core.artefact import Inputs, WorkDir
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.audit import TrainingContentSummaryConfig
 from llm_assets.core.report import Gate, Report
+from llm_assets.stages.audit import SUMMARY
 from llm_assets.stages.audit.model import table_file
 from llm_assets.stages.audit.summary_facts import Facts, Row, described, facts, models
 from llm_assets.stages.audit.summary_page import Block, Heading, Pairs, Table, Text, markdown, page
 
-MARTS = ("model_genealogy", "model_contribution", "crawl_account", "dropped_by_rule", "stg_trainings")
+MARTS = tuple(rule.asset for rule in SUMMARY.inputs)
 NOT_STATED = "not stated"
 _LANGUAGES = 50
 _SIGNALS = (

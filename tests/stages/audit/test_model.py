@@ -185,3 +185,45 @@ def test_the_code_version_follows_sql_and_tests_but_not_descriptions(tmp_path, m
     assert version(replace("marts/schema.yml", "Documents that went on", "Documents that stayed")) == plain
     assert version(replace("marts/funnel.sql", ", 6)", ", 5)")) != plain
     assert version(replace("marts/schema.yml", "documents_in <> kept + dropped", "documents_in < kept + dropped")) != plain
+
+
+def test_what_a_model_was_made_of_is_told_after_the_mix_went_on(tmp_path):
+    """A refresh makes another mix; the model's domains are still those of the mix that it read."""
+    house = Audited(tmp_path)
+
+    def contributions():
+        for spec in MODELS:
+            outcome = produce(house.store, spec, RECIPE.section(spec.name))
+            assert not outcome.failed, spec.name
+        table = pl.read_parquet(house.store.current("model_contribution").file("model_contribution.parquet"))
+        return table.filter(pl.col("model") == "base_model")
+
+    before = contributions()
+    old = house.store.current("training_mix")
+
+    def smaller(files):
+        shutil.copytree(old.files, files, dirs_exist_ok=True)
+        pl.read_parquet(old.files / "documents.parquet").head(1).write_parquet(files / "documents.parquet")
+
+    house.publish("training_mix", "all", smaller, identity="later")
+    after = contributions()
+    assert after.equals(before) and before["tokens_seen"].sum() > 0
+    mix = pl.read_parquet(house.store.current("stg_mix").file("stg_mix.parquet"))
+    assert mix.height == 1  # what readers see is the new one
+
+
+def test_a_crawl_more_takes_the_others_over(tmp_path):
+    house = Audited(tmp_path)
+    spec = next(spec for spec in MODELS if spec.name == "stg_documents")
+    first = produce(house.store, spec, Section())
+    assert (first.report.metrics["crawls_made"], first.report.metrics["crawls_taken_over"]) == (2, 0)
+    house.ledger("cleaned_corpus", "wiki-2027-01", {"late": 31}, {}, "raw_crawl", shards=True)
+    house.ledger("deduped_shards", "wiki-2027-01", {"late": 31}, {}, "raw_crawl", shards=True)
+    later = produce(house.store, spec, Section())
+    assert (later.report.metrics["crawls_made"], later.report.metrics["crawls_taken_over"]) == (1, 2)
+    table = pl.read_parquet(later.artefact.file("stg_documents.parquet"))
+    assert table.filter(pl.col("crawl") != "wiki-2027-01").equals(pl.read_parquet(first.artefact.file("stg_documents.parquet")))
+    shutil.rmtree(house.store.root / "stg_documents")
+    full = produce(house.store, spec, Section())
+    assert full.report.metrics["crawls_made"] == 3
+    assert full.manifest.digest == later.manifest.digest and full.artefact.identity == later.artefact.identity
