@@ -142,6 +142,21 @@ def test_the_instance_is_the_shipped_one_but_for_where_it_keeps_things():
     assert re.search(r"password: *[^\s]", (DEPLOY / "dagster.yaml").read_text()) is None
 
 
+def test_the_instance_is_one_that_dagster_takes(tmp_path, monkeypatch):
+    """Read as a service reads it: the schema holds, and the logs go to the bucket that the environment names."""
+    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
+    pytest.importorskip("dagster_aws", reason="dagster-aws is not installed")
+    from dagster._core.instance.ref import InstanceRef
+
+    (tmp_path / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
+    ref = InstanceRef.from_dir(str(tmp_path))
+    assert ref.event_storage_data.class_name == "PostgresEventLogStorage"
+    monkeypatch.setenv("LLM_ASSETS_LOG_BUCKET", "logs-of-ours")
+    logs = ref.compute_logs_data
+    assert logs.class_name == "S3ComputeLogManager"
+    assert logs.config_dict["bucket"] == {"env": "LLM_ASSETS_LOG_BUCKET"}
+
+
 def test_the_workspace_names_the_code_server_and_the_location():
     (entry,) = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
     server, shipped = entry["grpc_server"], yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"][0]

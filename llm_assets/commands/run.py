@@ -43,6 +43,11 @@ def all_parts() -> tuple[Part, ...]:
     return (*data_parts(), Part("train"), Part("evaluate"), Part("release"), Part("audit"))
 
 
+def known_parts() -> tuple[Part, ...]:
+    """All that can be named: besides ``all_parts`` what only a refresh makes."""
+    return (*all_parts()[:-1], Part("refresh_check"), all_parts()[-1])
+
+
 def selected(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
     """The parts cut down to the named assets. Raises ``LlmAssetsError`` with near misses for an unknown name."""
     for name in names:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from llm_assets.core.artefact import Artefact
-from llm_assets.core.errors import InputError, LlmAssetsError, StoreBusy
+from llm_assets.core.errors import InputError, LlmAssetsError, StoreBusy, StoreError
 from llm_assets.core.freshness import Standing
 from llm_assets.core.job import JOB_FILE
 from llm_assets.core.jsonio import digest, read_json, write_atomic, write_json
@@ -77,6 +77,7 @@ def apply(
     Raises ``Absent`` where nothing matches, ``StoreBusy`` where a run is at work on data, and what a stage or gate raises: said
     again, it goes on where it stopped.
     """
+    _refuse_bucket(store)
     records = Takedowns(store.root)
     with _alone(records.folder):
         _refuse_busy(store)
@@ -110,6 +111,16 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_bucket(store: Store) -> None:
+    """Files are changed in place and records are kept in the root: of a mirror that would be this machine's copies alone."""
+    if store.mirror is not None:
+        raise StoreError(
+            f"a take-down can't be applied to the store in {store.mirror.objects.url}: it changes files in place, which is "
+            "done in a folder only. Name the documents in the file of tombstones.path, make what 'llm-assets takedown plan' "
+            "lists anew (the crawls with --force), then run 'llm-assets gc' on every machine. Nothing was changed"
+        )
 
 
 def _refuse_busy(store: Store) -> None:

@@ -32,7 +32,7 @@ from llm_assets.core.manifest import GATES_FILE, MANIFEST_FILE, FileEntry, Manif
 from llm_assets.core.objects import Objects, check_url
 from llm_assets.core.report import REPORT_FILE
 
-MARK, FILES, REMOTE = ".mirror.json", ".files.json", ".remote"
+MARK, FILES, REMOTE, CURRENT = ".mirror.json", ".files.json", ".remote", ".current"
 _UPLOADED, _STAMPS = "uploaded", "stamps.json"
 _AT_ONCE = 32  # files between two looks at the lease
 _CRAWLS = ".crawls"
@@ -145,10 +145,29 @@ class Mirror:
             if folder.exists():
                 shutil.rmtree(folder)
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes in the bucket by ref, of artefacts and of what is left of uploads that were cut off."""
+        found: dict[str, int] = {}
+        for name, size in self.objects.below("").items():
+            parts = name.split("/")
+            if len(parts) > 3 and not name.startswith("."):
+                ref = "/".join(parts[:3])
+                found[ref] = found.get(ref, 0) + size
+        return found
+
     def refs(self) -> list[str]:
         """All artefacts in the bucket."""
         end = f"/{MANIFEST_FILE}"
         return [name.removesuffix(end) for name in self.objects.below("") if name.endswith(end) and name.count("/") == 3]
+
+    def pointers(self) -> dict[str, str]:
+        """The refs that readers see, under whatever recipe, by the name of the pointer."""
+        found = {}
+        for name in self.objects.below(CURRENT):
+            data = self.objects.read(name)
+            if data is not None:
+                found[name] = "/".join([*name.split("/")[2:], data.decode().strip()])
+        return found
 
     def sweep(self) -> list[str]:
         """Forget what this machine still has of artefacts that are gone from the bucket; returns their refs."""
@@ -188,12 +207,9 @@ class Mirror:
         folder, about = self.root / ref, self.about(ref)
         wanted = _entries(folder)
         done = set((about / _UPLOADED).read_text("utf-8").splitlines())
-        left = [name for name in wanted if name not in done]
-        for batch in (left[start : start + _AT_ONCE] for start in range(0, len(left), _AT_ONCE)):
-            check()
-            self.objects.upload([(folder / name, f"{ref}/{name}") for name in batch])
-            with open(about / _UPLOADED, "a", encoding="utf-8") as handle:
-                handle.write("".join(f"{name}\n" for name in batch))
+        self._send(ref, [name for name in wanted if name not in done], check)
+        there = self.objects.below(ref)  # what a killed upload had sent may have been collected as nobody's since
+        self._send(ref, [name for name, entry in wanted.items() if there.get(f"{ref}/{name}") != entry.bytes], check)
         check()
         write_json(about / FILES, {name: entry.model_dump() for name, entry in wanted.items()})
         self.objects.upload([(about / FILES, f"{ref}/{FILES}")])
@@ -210,6 +226,13 @@ class Mirror:
         for name in (REPORT_FILE, MANIFEST_FILE):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, about / name)
+
+    def _send(self, ref: str, names: list[str], check: Callable[[], None]) -> None:
+        for batch in (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)):
+            check()
+            self.objects.upload([(self.root / ref / name, f"{ref}/{name}") for name in batch])
+            with open(self.about(ref) / _UPLOADED, "a", encoding="utf-8") as handle:
+                handle.write("".join(f"{name}\n" for name in batch))
 
     def remove(self, ref: str) -> None:
         """Take an artefact out of the bucket and from this machine: its manifest first, so that no half of it is seen."""
@@ -230,8 +253,11 @@ class Mirror:
         return data
 
     def gates(self, ref: str) -> bytes | None:
-        """``gates.json`` of an artefact."""
-        return self.read(f"{ref}/{GATES_FILE}", self.root / ref / GATES_FILE)
+        """``gates.json`` of an artefact, kept beside its head and its files, too."""
+        data = self.read(f"{ref}/{GATES_FILE}", self.about(ref) / GATES_FILE)
+        if data is not None and (self.root / ref).is_dir():
+            write_atomic(self.root / ref / GATES_FILE, data)
+        return data
 
     def crawls(self) -> Iterator[tuple[str, int]]:
         """(crawl, its number), in order. Numbers are never given again, so those that were read once are kept."""

@@ -92,6 +92,24 @@ def bars(path: Path, labels: Sequence[str], values: Sequence[float], *, title: s
     _finish(axes, path, across, names, _plain(x) + (f" ({left_out} more not shown)" if left_out > 0 else ""), bool(shown))
 
 
+def intervals(path: Path, rows: Sequence[tuple[str, float, float, float]], *, title: str, x: str) -> None:
+    """A point with its interval for each row (name, value, low, high), against a line at 0: for differences.
+
+    Rows without a width (low = value = high) are points alone.
+    """
+    figure, axes = _figure(title, height=max(2.0, 1.2 + 0.34 * len(rows)))
+    for place, (_, value, low, high) in enumerate(rows):
+        colour = PALETTE[0] if low <= 0 <= high else PALETTE[2] if high < 0 else PALETTE[1]
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", capsize=4, color=colour)
+        axes.annotate(_figure_text(value), (value, place), xytext=(0, 6), textcoords="offset points", fontsize=8, ha="center")
+    axes.axvline(0.0, color=PALETTE[-1], linewidth=1.0)
+    axes.set_yticks(range(len(rows)), labels=[_plain(name) for name, *_ in rows], fontsize=9)
+    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.margins(x=0.12)
+    axes.set_xlabel(_plain(x))
+    _save(figure, axes, path, len(rows))
+
+
 def funnel(path: Path, steps: Sequence[tuple[str, int, Mapping[str, int]]], *, title: str, named: int = 3) -> None:
     """Bars of what is left, one a step: (name, documents left, rule → documents dropped since the step before).
 

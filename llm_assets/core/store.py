@@ -23,7 +23,7 @@ from llm_assets.core.errors import StoreBusy, StoreError
 from llm_assets.core.jsonio import fsync_folder, read_json, write_atomic, write_json
 from llm_assets.core.lease import Lease
 from llm_assets.core.manifest import GATES_FILE, MANIFEST_FILE, Manifest
-from llm_assets.core.mirror import behind
+from llm_assets.core.mirror import CURRENT, behind
 from llm_assets.core.oneline import shortened
 from llm_assets.core.report import Gate
 
@@ -131,7 +131,7 @@ class Store:
             return None
 
     def _pointer_object(self, asset: str, partition: str) -> str:
-        return f".current/{self.recipe}/{asset}/{partition}".removesuffix("/")
+        return f"{CURRENT}/{self.recipe}/{asset}/{partition}".removesuffix("/")
 
     def partitions(self, asset: str) -> list[str]:
         """Partitions with a current artefact, in crawl order (crawls without a number come last, by name)."""
@@ -213,7 +213,7 @@ class Store:
                 f"{asset}[{partition}] is being made by another run; wait for it or cancel it, then try again"
             ) from None
         try:
-            with self._leased(asset, partition, identity):
+            with self.leased(asset, partition, identity):
                 yield WorkDir.at(place / identity, partition, asset)
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -226,7 +226,7 @@ class Store:
             lock.release()
 
     @contextmanager
-    def _leased(self, asset: str, partition: str, identity: str) -> Iterator[None]:
+    def leased(self, asset: str, partition: str, identity: str) -> Iterator[None]:
         """Keep other machines from making this; nothing to do where the store is a folder."""
         if self.mirror is None:
             yield

@@ -3,6 +3,7 @@
 They follow from its report, its files and its forerunners in the store, and lie in ``account/``: they are no content.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,9 @@ def _curves(store: Store, own: Artefact) -> str:
     followed, frame = mine
     curves = {"this run": _curve(frame, followed)}
     for manifest in forerunners(store, own)[:EARLIER_RUNS]:
-        theirs = _history(store.folder(own.asset, own.partition, manifest.identity))
+        theirs = None
+        with suppress(FileNotFoundError):  # gc may take it away at any time
+            theirs = _history(store.folder(own.asset, own.partition, manifest.identity))
         if theirs is not None and theirs[0] == followed:
             curves[_named(manifest, store.recipe)] = _curve(theirs[1], followed)
     path = f"{ACCOUNT_FOLDER}/curves.png"
@@ -60,7 +63,10 @@ def _curves(store: Store, own: Artefact) -> str:
 def forerunners(store: Store, own: Artefact) -> list[Manifest]:
     """The manifests of the other artefacts of an asset and partition, accepted or not, the newest first."""
     paths = (store.root / own.asset / own.partition).glob(f"*/{MANIFEST_FILE}")
-    found = [Manifest.load(path.parent) for path in paths if path.parent.name != own.identity]
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # gc may take it away at any time
+            found += [Manifest.load(path.parent)] if path.parent.name != own.identity else []
     return sorted(found, key=lambda manifest: (manifest.started_at, manifest.identity), reverse=True)
 
 

@@ -1,7 +1,7 @@
 """Progress inside a Dagster run: live observations for the UI, and whoever else listens (the demo's console).
 
 An ``AssetObservation`` every few seconds carries step, total, speed, the seconds left and metrics: the UI plots the loss
-while it runs, and the run's page says in a sentence how far it is.
+while it runs, and the run's page says in a sentence (``so_far``) how far it is.
 """
 
 import time
@@ -64,18 +64,18 @@ class DagsterProgress:
 
     def _observe(self, done: int, total: int | None, unit: str, found: pace.Pace, metrics: dict[str, float]) -> None:
         key = unit.replace(" ", "_")
-        metadata: dict[str, float | int] = {f"{key}_done": done}
+        figures = ", ".join(f"{name.replace('_', ' ')} {number:.4g}" for name, number in metrics.items())
+        so_far = pace.said(done, total, unit, found) + (f"; {figures}" if figures else "")
+        metadata: dict[str, float | int | str] = {"so_far": so_far, f"{key}_done": done}
         if total:
             metadata |= {f"{key}_total": total, "share_done": done / total}
         if found.per_second is not None:
             metadata[f"{key}_per_second"] = found.per_second
         if found.seconds_left is not None:
             metadata["seconds_left"] = round(found.seconds_left, 1)
-        figures = ", ".join(f"{name.replace('_', ' ')} {number:.4g}" for name, number in metrics.items())
         self._context.log_event(
             dg.AssetObservation(
                 asset_key=self._asset,
-                description=pace.said(done, total, unit, found) + (f"; {figures}" if figures else ""),
                 metadata={name: metadata_of(number) for name, number in {**metadata, **metrics}.items()},
                 partition=self._context.partition_key if self._context.has_partition_key else None,
             )

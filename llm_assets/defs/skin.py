@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from llm_assets.core import pages
-from llm_assets.core.errors import LlmAssetsError, RecipeError
+from llm_assets.core.errors import LlmAssetsError, RecipeError, WorkerDied
 from llm_assets.core.produce import COUNTS_GATE, Outcome, produce
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.recipe.catalogue import CatalogueConfig, Presentation
@@ -107,6 +107,8 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         except BaseException as error:
             for listener in LISTENERS:
                 listener.on_fail(spec.name, partition, _said(error))
+            if isinstance(error, WorkerDied):  # it goes on from what it has kept; a second death is final
+                raise dg.RetryRequested(max_retries=1) from error
             if isinstance(error, LlmAssetsError):
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             raise

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.browser.conftest import outside
-from tests.support.ui import CRAWL, until
+from tests.support.ui import CRAWL, HOSTILE, until
 
 PAGES = (
     "/overview/activity/timeline",
@@ -64,14 +64,20 @@ def test_a_partition_shows_its_counts_first_and_its_plots(ui, page):
 
 
 def test_crawled_text_is_shown_as_text(ui, page):
-    """Samples are plain text; no page of the store holds a script or an address that a page named."""
+    """A script and pictures of a crawled page are letters, on the store's pages and in the UI; the fixture sees that none is asked for."""
+    shown = 0
     page.goto(f"{ui.docs}/data_docs/index.html")
-    assert page.get_by_role("link").count() >= 2
     links = page.get_by_role("link").evaluate_all("links => links.map(link => link.href)")
-    for address in links:
+    samples = [address for address in links if "/account/" in address]
+    assert len(samples) >= 2
+    for address in samples:
         assert page.goto(address).ok
         assert page.locator("script").count() == 0
-        assert page.locator("body").inner_text().strip()
+        shown += HOSTILE[:40] in page.locator("body").inner_text()
+    assert shown >= 2
+    page.goto(f"{ui.url}/assets/extracted_pages?view=partitions&partition={CRAWL}")
+    page.get_by_text("The sign says <script>").first.wait_for()
+    assert page.title() != "taken"
 
 
 def test_one_field_is_overridden_in_the_launchpad_and_a_check_that_fails_blocks(ui, page):
@@ -131,12 +137,19 @@ def test_a_schedule_is_turned_on_and_off(ui, page):
         return ui.ask(query)["scheduleOrError"]["scheduleState"]["status"]
 
     page.goto(f"{ui.url}/automation")
-    switch = page.locator("xpath=(//a[contains(., 'weekly_refresh')]/parent::*//label)[last()]")
+    switch = page.locator("xpath=//a[contains(., 'weekly_refresh')]/parent::*//label[contains(@class, 'formatSwitch')]")
     assert state() == "STOPPED"
     switch.click()
     until(lambda: state() == "RUNNING", "the schedule to run")
     switch.click()
     until(lambda: state() == "STOPPED", "the schedule to stop")
+
+
+def test_the_pages_beside_the_ui_open_and_link_to_pages_that_are_there(ui, page):
+    page.goto(f"{ui.docs}/data_docs/index.html")
+    addresses = set(page.get_by_role("link").evaluate_all("links => links.map(link => link.href.split('#')[0])"))
+    for address in sorted(one for one in addresses if one.startswith(ui.docs)):
+        assert page.goto(address).ok, address
 
 
 @pytest.mark.parametrize("address", PAGES)

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from llm_assets.commands import takedown_apply
+from llm_assets.core import lease
 from llm_assets.core.artefact import Inputs
 from llm_assets.core.errors import StoreBusy, StoreError
 from llm_assets.core.freshness import standings
+from llm_assets.core.gc import Policy, collect
 from llm_assets.core.manifest import hash_files
 from llm_assets.core.produce import produce, store_root
 from llm_assets.core.recipe import load_recipe
@@ -118,9 +121,53 @@ def test_what_is_removed_is_gone_for_all(machines):
         two.current("numbers", "first")
 
 
-def kill_in_upload(store, batches):
+def test_gc_removes_from_the_bucket_what_nothing_reaches(machines, tmp_path):
+    """What another machine made, and half an upload that nobody goes on with, go too; the other machine's cache follows."""
+    one, two = machines
+    make(one)
+    old = [produce(store, toy.TOTAL, toy.TotalConfig(factor=factor)).artefact for factor, store in enumerate((one, two), 2)]
+    new = produce(one, toy.TOTAL, toy.TotalConfig()).artefact
+    assert all(artefact.files.is_dir() for artefact in old)
+    kill_in_upload(buckets.machine(tmp_path / "three", one.mirror.objects.url), 1, "other")
+    told = collect(one, Policy(keep=0), dry_run=True)
+    [half] = [removal.ref for removal in told.removed if removal.ref.startswith("numbers/other/")]
+    assert {removal.ref for removal in told.removed} == {half, *(artefact.ref for artefact in old)}
+    assert collect(one, Policy(keep=0)) == told and told.freed_bytes > 0
+    assert one.mirror.refs() == two.mirror.refs() == sorted([new.ref, one.current("numbers", "first").ref])
+    assert not any(one.mirror.objects.below(artefact.ref) for artefact in old)
+    assert set(one.mirror.sizes()) == set(one.mirror.refs())
+    collect(two, Policy(keep=0))
+    assert not any((store.root / artefact.ref).exists() for store in machines for artefact in old)
+    assert two.current("total") == new and new.file("total.txt").read_text() == "6"
+
+
+def test_gc_takes_nothing_that_another_machine_makes(machines):
+    one, two = machines
+    made = make(one).artefact
+    two.forget("numbers", "first")
+    with two.work("numbers", "first", "incoming"):
+        assert collect(one, Policy(keep=0)).held == (made.ref,)
+    assert [removal.ref for removal in collect(one, Policy(keep=0)).removed] == [made.ref]
+
+
+def test_an_upload_whose_first_half_was_collected_sends_it_again(machines):
+    one, two = machines
+    kill_in_upload(one, 2)
+    [ref] = two.mirror.sizes()
+    assert [removal.ref for removal in collect(two, Policy()).removed] == [ref]
+    ended = make(one)
+    assert ended.reused and hash_files(two.current("numbers", "first").files) == ended.manifest.files
+
+
+def test_a_take_down_that_would_change_this_machines_copies_alone_is_refused(machines):
+    make(machines[0])
+    with pytest.raises(StoreError, match="can't be applied to the store in s3://bucket-.*Nothing was changed"):
+        takedown_apply.apply(machines[0], None, None, [], None, print)
+
+
+def kill_in_upload(store, batches, crawl="first"):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.buckets", str(store.root), str(batches)],
+        [sys.executable, "-m", "tests.support.buckets", str(store.root), str(batches), crawl],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -162,9 +209,10 @@ def test_of_two_that_made_the_same_the_first_in_the_bucket_counts(machines, monk
     assert one.current("total").files.is_dir() and not one.mirror.is_pending(made.artefact.ref)
 
 
-def test_another_machine_that_makes_it_is_left_in_peace(machines):
+def test_another_machine_that_makes_it_is_left_in_peace(machines, monkeypatch):
     one, two = machines
     make(one)
+    monkeypatch.setattr(lease, "SECONDS", 8.0)  # its holder shows every two seconds that it lives
     identity = "0123456789abcdef"
     with one.work("total", "all", identity):
         assert two.is_held("total", "all", identity) and one.is_held("total", "all", identity)
@@ -199,13 +247,14 @@ def test_crawls_that_two_machines_number_at_once_have_each_one_number(machines):
     assert [one.number_crawl(crawl) for crawl in crawls] == [two.crawl_order()[crawl] for crawl in crawls]
 
 
-DATA = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "image_dataset")
-BEFORE, AFTER = ("tombstones", "eval_suite"), ("tokenizer", "tokenized_dataset")
+DATA = (
+    "tombstones", "eval_suite", "raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "tokenizer", "tokenized_dataset",
+)  # fmt: skip
 
 
-def make_all(store, recipe, crawl):
+def make_all(store, recipe, crawl, names=DATA):
     specs = all_specs()
-    for name in (*BEFORE, *DATA, *AFTER):
+    for name in names:
         partition = crawl if specs[name].partitioned else "all"
         yield name, produce(store, specs[name], recipe.section(name), partition=partition)
 
@@ -219,7 +268,7 @@ def test_the_smoke_run_on_two_machines(tmp_path, url):
     taken = dict(make_all(two, recipe, "wiki-2026-11"))
     assert all(outcome.reused for outcome in taken.values())
     assert {name: outcome.manifest for name, outcome in taken.items()} == {name: o.manifest for name, o in made.items()}
-    later = dict(make_all(two, recipe, "wiki-2026-12"))
+    later = dict(make_all(two, recipe, "wiki-2026-12", DATA[:6]))
     assert not any(outcome.failed for outcome in later.values())
     read = [(entry.asset, entry.partition) for entry in later["deduped_shards"].manifest.inputs]
     assert ("deduped_shards", "wiki-2026-11") in read

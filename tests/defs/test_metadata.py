@@ -103,7 +103,7 @@ def test_what_a_person_wants_first_comes_first(tmp_path):
     )
     pl.DataFrame({"step": [1, 2], "loss_nats": [4.0, 2.5]}).write_parquet(tmp_path / "history.parquet")
     before = before_of(tmp_path, {"kept": 1})
-    outcome = Outcome(Artefact("cleaned_corpus", "c-1", "abc", tmp_path), report, [], MANIFEST, False, before)
+    outcome = Outcome(Artefact("cleaned_corpus", "c-1", "abc", tmp_path), report, [], MANIFEST, False, before=before)
     found = metadata.of_outcome(outcome)
     assert list(found)[:7] == ["counts", "compared_with", "share_kept", "claims", "loss_nats", "seconds", "gpu_hours"]
     assert list(found)[-5:] == ["a_text", "path", "identity", "bytes", "inputs"]

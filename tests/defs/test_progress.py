@@ -22,9 +22,9 @@ def test_an_observation_says_how_far_how_fast_and_how_long_still(observed):
     clock.now = 10.0
     told.update(120, 400, "steps", loss_nats=2.5)
     (event,) = events
-    assert event.description == "120 of 400 steps (30%), 12 a second, about 23 s left; loss nats 2.5"
     values = {name: item.value for name, item in event.metadata.items()}
     assert values == {
+        "so_far": "120 of 400 steps (30%), 12 a second, about 23 s left; loss nats 2.5",
         "steps_done": 120,
         "steps_total": 400,
         "share_done": 0.3,
@@ -49,5 +49,5 @@ def test_an_unknown_total_gives_no_time_left(observed):
     told.update(1, None, "captures found")
     clock.now = 6.0
     told.update(7, None, "captures found")
-    assert set(events[0].metadata) == {"captures_found_done", "captures_found_per_second"}
-    assert events[0].description == "7 captures found, 1 a second"
+    assert set(events[0].metadata) == {"so_far", "captures_found_done", "captures_found_per_second"}
+    assert events[0].metadata["so_far"].value == "7 captures found, 1 a second"

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from llm_assets.core.errors import RecipeError
+from llm_assets.core.errors import RecipeError, WorkerDied
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.recipe.catalogue import CatalogueConfig, Presentation
@@ -126,6 +126,24 @@ def test_a_user_error_fails_without_a_retry(house):
     failure = next(e for e in result.all_events if e.is_step_failure).step_failure_data
     assert "make them even" in failure.user_failure_data.description
     assert not any(e.is_step_up_for_retry for e in result.all_events)
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_process_of_a_step_that_the_memory_killer_takes_is_started_once_more(house, monkeypatch, deaths):
+    """Case B49, of a training or a shard's worker: the run lives, and the step goes on from what it kept; two deaths are final."""
+    _, instance, numbers, _ = house
+    lives = iter([*([WorkerDied("numbers was ended by SIGKILL")] * deaths), None])
+
+    def dying(*arguments, **options):
+        if (death := next(lives)) is not None:
+            raise death
+        return produce(*arguments, **options)
+
+    monkeypatch.setattr(skin_module, "produce", dying)
+    result = run(instance, [numbers], "one")
+    assert result.success == (deaths == 1)
+    assert sum(event.is_step_up_for_retry for event in result.all_events) == 1
+    assert len(result.asset_materializations_for_node("numbers")) == (1 if deaths == 1 else 0)
 
 
 def test_the_catalogue_and_the_skin_say_what_the_ui_shows(house, monkeypatch):

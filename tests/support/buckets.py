@@ -60,11 +60,12 @@ def machine(cache: Path, url: str, recipe: str = "toy") -> Store:
         return Store(mirror_folder(url), recipe)
 
 
-def killed_in_upload(root: Path, batches: int) -> None:
-    """The body of a process: makes ``numbers[first]`` and is killed when it has sent some batches of one file each."""
-    from llm_assets.core import mirror
+def killed_in_upload(root: Path, batches: int, crawl: str) -> None:
+    """The body of a process: makes ``numbers[crawl]`` and is killed when it has sent some batches of one file each."""
+    from llm_assets.core import lease, mirror
 
     mirror._AT_ONCE = 1
+    lease.SECONDS = 0.1  # so that nobody has to wait for the dead
     send, sent = Objects.upload, 0
 
     def counted(self: Objects, pairs: list[tuple[Path, str]]) -> None:
@@ -75,8 +76,8 @@ def killed_in_upload(root: Path, batches: int) -> None:
         sent += 1
 
     Objects.upload = counted  # type: ignore[method-assign,assignment]
-    produce(Store(root, "toy"), toy.NUMBERS, toy.NumbersConfig(), partition="first")
+    produce(Store(root, "toy"), toy.NUMBERS, toy.NumbersConfig(), partition=crawl)
 
 
 if __name__ == "__main__":
-    killed_in_upload(Path(sys.argv[1]), int(sys.argv[2]))
+    killed_in_upload(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-from llm_assets.commands.data_docs import serving
-from llm_assets.core import data_docs
 from llm_assets.core.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +25,8 @@ _TEXT = (
     "People have watched the {0} for hundreds of years, and they have written down what they saw in many books. "
     "In spring the {0} builds a nest of grass. The young stay with it until summer, and then they go their own way. "
 )
+# What a page may hold, and what must stay text wherever it is shown.
+HOSTILE = "The sign says <script>document.title='taken'</script> <img src=https://outside.example/x.png> ![y](https://outside.example/y)."
 _NAMES = ("otter", "heron", "pike", "beaver", "frog", "newt", "swan", "crane", "eel", "carp", "vole", "mink", "stork", "toad")
 
 
@@ -34,7 +34,7 @@ def write_documents(folder: Path) -> None:
     """A few short pages of text, of which two say the same."""
     folder.mkdir(parents=True)
     for number, name in enumerate(_NAMES):
-        (folder / f"{name}.txt").write_text(f"{_TEXT.format(name)}\n\nThis is page {number} of the {name} book.\n")
+        (folder / f"{name}.txt").write_text(f"{HOSTILE}\n\n{_TEXT.format(name)}\n\nThis is page {number} of the {name} book.\n")
     (folder / "copy.txt").write_text((folder / "otter.txt").read_text())
 
 
@@ -116,13 +116,18 @@ class Ui:
         return until(lambda: (status := self.status(run)) in ("SUCCESS", "FAILURE", "CANCELED") and status, f"run {run} to end")
 
     def observations(self, asset: str) -> list[dict[str, Any]]:
-        """Description and metadata of an asset's observations, the newest first."""
+        """The metadata of an asset's observations, label → value, the newest first."""
         query = (
-            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset { assetObservations { description "
-            "metadataEntries { label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } } } } } }"
+            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset { assetObservations { "
+            "metadataEntries { label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } "
+            "... on TextMetadataEntry { text } } } } } }"
         )
-        found: list[dict[str, Any]] = self.ask(query, key={"path": [asset]})["assetOrError"]["assetObservations"]
-        return found
+        found = self.ask(query, key={"path": [asset]})["assetOrError"]["assetObservations"]
+        kinds = ("text", "intValue", "floatValue")
+        return [
+            {entry["label"]: next((entry[kind] for kind in kinds if kind in entry), None) for entry in one["metadataEntries"]}
+            for one in found
+        ]
 
     def cli(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """``llm-assets`` over the same store."""
@@ -168,36 +173,41 @@ def running(folder: Path) -> Iterator[Ui]:
     write_documents(documents)
     recipe = write_recipe(folder / "small.yaml", documents)
     write_home(home)
-    port = free_port()
+    port, docs = free_port(), free_port()
     root.mkdir()
-    with serving(root, "127.0.0.1", 0) as pages:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "LLM_ASSETS_RECIPE": str(recipe),
-            "LLM_ASSETS_STORE": str(root),
-            "LLM_ASSETS_DOCS_URL": pages.url,
-            "DAGSTER_HOME": str(home),
-        }
-        url = f"http://127.0.0.1:{port}"
-        ui = Ui(url, pages.url, Store(root, "small"), Store(root, "slow"), environment)
-        made = ui.cli("run", "--crawl", CRAWL, "--select", "tombstones,raw_crawl,extracted_pages,cleaned_corpus")
-        assert made.returncode == 0, made.stdout + made.stderr
-        data_docs.write_index(root)
-        with _dagster(folder, port, environment):
-            until(lambda: _answers(url), "the webserver")
-            until(lambda: len(_locations(ui)) == 2, "both code locations")
-            yield ui
+    url, pages = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{docs}"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "LLM_ASSETS_RECIPE": str(recipe),
+        "LLM_ASSETS_STORE": str(root),
+        "LLM_ASSETS_DOCS_URL": pages,
+        "DAGSTER_HOME": str(home),
+    }
+    ui = Ui(url, pages, Store(root, "small"), Store(root, "slow"), environment)
+    made = ui.cli("run", "--crawl", CRAWL, "--select", "tombstones,raw_crawl,extracted_pages,cleaned_corpus")
+    assert made.returncode == 0, made.stdout + made.stderr
+    served = [sys.executable, "-W", "ignore", "-m", "llm_assets.cli", "data-docs", "--serve", "--port", str(docs)]
+    with _process(_dagster(folder, port), folder, environment), _process(served, folder, environment):
+        until(lambda: _answers(f"{url}/server_info"), "the webserver", 120)
+        until(lambda: _answers(f"{pages}/data_docs/index.html"), "the store's pages", 120)
+        until(lambda: len(_locations(ui)) == 2, "both code locations", 120)
+        yield ui
 
 
-@contextmanager
-def _dagster(folder: Path, port: int, environment: dict[str, str]) -> Iterator[None]:
+def _dagster(folder: Path, port: int) -> list[str]:
+    """The command of a webserver, a daemon and two code servers."""
     workspace = folder / "workspace.yaml"
     locations = {"llm_assets": "llm_assets.definitions", "slow": "tests.support.slow_house"}
     modules = [{"python_module": {"module_name": module, "location_name": name}} for name, module in locations.items()]
     workspace.write_text(yaml.safe_dump({"load_from": modules}))
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
-    with open(folder / "dagster.log", "wb") as log:
+    return [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
+
+
+@contextmanager
+def _process(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A command that runs until the end of the block, and is interrupted as by Ctrl-C."""
+    with open(folder / f"{command[-1]}.log", "wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
@@ -210,9 +220,9 @@ def _dagster(folder: Path, port: int, environment: dict[str, str]) -> Iterator[N
             process.wait()
 
 
-def _answers(url: str) -> bool:
+def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{url}/server_info", timeout=5).status_code == 200
+        return httpx.get(address, timeout=20).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -23,7 +23,7 @@ from llm_assets.core.recipe.corpus import (
     ImageDatasetConfig,
 )
 from llm_assets.core.recipe.crawl import RawCrawlConfig, TombstonesConfig
-from llm_assets.core.recipe.evaluation import EvalReportConfig, EvalSuiteConfig
+from llm_assets.core.recipe.evaluation import EvalReportConfig, EvalSuiteConfig, RefreshAblationConfig
 from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.core.recipe.post_training import (
     InstructionDatasetConfig,
@@ -65,6 +65,7 @@ class Recipe(Section):
     rlhf_model: RlhfModelConfig = RlhfModelConfig()
     eval_suite: EvalSuiteConfig = EvalSuiteConfig()
     eval_report: EvalReportConfig = EvalReportConfig()
+    refresh_ablation: RefreshAblationConfig = RefreshAblationConfig()
     quantized_export: QuantizedExportConfig = QuantizedExportConfig()
     deployment: DeploymentConfig = DeploymentConfig()
     dagster_events: DagsterEventsConfig = DagsterEventsConfig()
