@@ -14,12 +14,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.jsonio import fsync_folder, read_json, write_json
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FOLDER = "takedowns"
 REQUEST_FILE, RECEIPT_FILE, REPLACED_FILE = "request.json", "receipt.json", "replaced.jsonl"
@@ -125,14 +126,16 @@ class Takedowns:
         """Refs of the artefacts that hold what was taken down, and that no reader needs any more."""
         return {ref for request in self.requests() if self.is_done(request.id) for ref in request.must_go}
 
-    def remember(self, name: str, ref: str, table: pl.DataFrame) -> None:
+    def remember(self, name: str, ref: str, table: "pl.DataFrame") -> None:
         """Keep the documents that trainings read of a data artefact: ``doc_id``, ``rows``, ``readings``."""
         path = self.folder / name / _REMEMBERED / f"{ref.replace('/', '.')}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path)
 
-    def remembered(self, ref: str) -> pl.DataFrame | None:
+    def remembered(self, ref: str) -> "pl.DataFrame | None":
         """What was kept of a data artefact that is gone."""
+        import polars as pl  # a code server reads what was taken down, and needs no tables
+
         paths = sorted(self.folder.glob(f"*/{_REMEMBERED}/{ref.replace('/', '.')}.parquet"))
         return pl.read_parquet(paths[0]) if paths else None
 
