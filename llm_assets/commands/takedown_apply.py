@@ -7,7 +7,7 @@ in place, and the receipt is written last. Superseded versions are left to ``llm
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from llm_assets.core.produce import accept_or_raise, produce
 from llm_assets.core.recipe import Recipe
 from llm_assets.core.spec import Input
 from llm_assets.core.store import UNPARTITIONED, Store, named
-from llm_assets.core.takedowns import RECEIPT_FILE, Replaced, Request, Takedowns
+from llm_assets.core.takedowns import EVERYONE, RECEIPT_FILE, Replaced, Request, Takedowns
 from llm_assets.core.tombstones import OWN_LIST, Tombstones
 from llm_assets.stages import all_specs, spec_of
 from llm_assets.stages.audit import receipts, scrub, selection, takedown
@@ -273,13 +273,32 @@ def _record(store: Store, records: Takedowns, request: Request, assets: Sequence
             old = Artefact(asset, crawl, before[0], store.folder(asset, crawl, before[0]))
             after = [one for one in order[order.index(crawl) + 1 :] if store.current(asset, one)]
             later = tuple(concerned_later(old, now, [one for name in after if (one := store.current(asset, name))]))
+            if not _by_the_same_means(store, request, crawl):  # then not only the removal made the difference
+                later = (*after, EVERYONE)
         records.replace(request.id, Replaced(asset, crawl, *before, now.identity, now.digest(), later))
+
+
+def _by_the_same_means(store: Store, request: Request, crawl: str) -> bool:
+    """Whether code, recipe and libraries were those that the crawl had been made with before."""
+    for asset in takedown.OF_CRAWL[1:]:
+        now, before = store.current(asset, crawl), request.before.get(named(asset, crawl))
+        if now is None or before is None or now.identity == before[0]:
+            continue
+        old = store.find(asset, crawl, before[0])
+        if old is None or _means(old) != _means(now):
+            return False
+    return True
+
+
+def _means(artefact: Artefact) -> tuple[Any, ...]:
+    manifest = artefact.manifest()
+    return manifest.code_version, manifest.config, manifest.libraries
 
 
 def _make_datasets(store: Store, records: Takedowns, request: Request, hands: Hands) -> None:
     """What is made of all crawls, and the audit tables."""
     hands.make([one for one in takedown.OF_ALL if one in request.before], "")
-    tables = [name for name, spec in all_specs().items() if spec.room == "audit" and name in request.before]
+    tables = _with_what_they_read(name for name, spec in all_specs().items() if spec.room == "audit" and name in request.before)
     if tables:
         hands.make(tables, "")
     _record(store, records, request, takedown.OF_ALL, UNPARTITIONED)
@@ -288,6 +307,18 @@ def _make_datasets(store: Store, records: Takedowns, request: Request, hands: Ha
         raise LlmAssetsError(
             f"{', '.join(left)} is still current and holds what is taken down; make it anew, then say the same again"
         )
+
+
+def _with_what_they_read(names: Iterable[str]) -> list[str]:
+    """Audit tables and those that they read, which a store that is older than these tables does not have yet."""
+    found: dict[str, None] = {}
+    ahead = list(names)
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found[name] = None
+            ahead += [rule.asset for rule in spec_of(name).inputs if spec_of(rule.asset).room == "audit"]
+    return list(found)
 
 
 def _is_current(store: Store, ref: str) -> bool:

@@ -26,6 +26,7 @@ FOLDER = "takedowns"
 REQUEST_FILE, RECEIPT_FILE, REPLACED_FILE = "request.json", "receipt.json", "replaced.jsonl"
 REDACTED_FILE = "redacted.jsonl"
 _REMEMBERED = "remembered"
+EVERYONE = ""  # among the concerned: readers that are no crawl
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ class Takedowns:
 
     def remembered(self, ref: str) -> "pl.DataFrame | None":
         """What was kept of a data artefact that is gone."""
+        import polars as pl  # a code server reads what was taken down, and needs no tables
+
         paths = sorted(self.folder.glob(f"*/{_REMEMBERED}/{ref.replace('/', '.')}.parquet"))
         if not paths:
             return None
@@ -145,12 +148,12 @@ class Takedowns:
 def as_read(artefact: Artefact, inputs: Inputs, config: object) -> str:
     """Fingerprint of an older crawl: the digest that it had when what concerns the reading crawl changed last."""
     same = next((inputs.one(name) for name in ("cleaned_corpus", "raw_crawl") if inputs.many(name)), None)
-    return _before(artefact, inputs, "" if same is None else same.partition)
+    return _before(artefact, inputs, EVERYONE if same is None else same.partition)
 
 
 def as_learnt(artefact: Artefact, inputs: Inputs, config: object) -> str:
     """Fingerprint of a crawl that a vocabulary was learnt from: a take-down does not change it, as it does not a model."""
-    return _before(artefact, inputs, "")
+    return _before(artefact, inputs, EVERYONE)
 
 
 def _before(artefact: Artefact, inputs: Inputs, reader: str) -> str:

@@ -165,7 +165,9 @@ def _document(found: Found, doc: str) -> str:
 def _read_by(found: Found) -> list[str]:
     read = [use for use in found.uses if use.read]
     unread = [use for use in found.uses if not use.read]
-    lines = ["", "Models trained on it:" if read else "No model was trained on it."]
+    gone = any(judgement.rule == "tombstone" and judgement.stage == "raw_crawl" for judgement in found.judgements)
+    none = "Which models had read what was taken down is in its receipt." if gone else "No model was trained on it."
+    lines = ["", "Models trained on it:" if read else none]
     lines += [f"  {use.model}: {_use(use)}" for use in read]
     if unread:
         lines.append("In the data, but the training ended before it came to it:")

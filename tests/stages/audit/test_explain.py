@@ -180,6 +180,21 @@ def test_what_was_held_out_or_dropped_was_not_trained_on(house, name):
     assert explain(house.store.root, RECIPE, url(name)).endswith("\nNo model was trained on it.")
 
 
+def test_a_page_that_was_taken_down_is_not_said_to_be_read_by_none(tmp_path):
+    house = Audited(tmp_path)
+    row = ledger_row(FIRST, "raw_crawl", None, url("gone"), Verdict(False, "tombstone", detail=f"url: {url('gone')}"))
+    empty = pl.read_parquet(house.store.current("raw_crawl", FIRST).file("index.parquet")).head(0)
+
+    def write(files):
+        write_ledger(files, ledger_frame([row]))
+        empty.write_parquet(files / "index.parquet")
+
+    house.publish("raw_crawl", FIRST, write, identity="rewritten")
+    text = explain(house.store.root, RECIPE, url("gone"))
+    assert "dropped at raw_crawl by the rule tombstone" in text
+    assert text.endswith("\nWhich models had read what was taken down is in its receipt.")
+
+
 def test_models_reach_the_document_through_others_even_when_those_are_no_longer_current(tmp_path):
     house = Audited(tmp_path)
     mix, first = house.store.current("training_mix"), house.store.current("base_model")
