@@ -1,10 +1,10 @@
 """``training_content_summary``: the public summary of what a general-purpose model was trained on.
 
-Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of a template of the
-Commission that was published in July 2025 (communication C(2025) 8311): general information, lists of sources by kind, aspects of processing.
-Sizes, sources, languages, domains and opt-outs come from the marts; what only the provider knows comes from the recipe, and
-where that is silent the page says "not stated". Whether a model falls under the Act, and whether the summary is enough, is for
-the provider to judge.
+Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of a template of the Commission
+that was published in July 2025 (communication C(2025) 8311): general information, lists of sources by kind, aspects of
+processing. Sizes, sources, languages, domains and opt-outs come from the marts; what only the provider knows comes from the
+recipe, and where that is silent the page says "not stated". Whether a model falls under the Act, and whether the summary is
+enough, is for the provider to judge.
 """
 
 from collections.abc import Mapping, Sequence
