@@ -3,7 +3,7 @@
     python benchmarks/_dedup_once.py WARM OUT CLEANED SUITE [OLDER …]
 
 OUT, CLEANED and OLDER are folders named after crawls; the clock starts after the imports and stops when all files are
-written. WARM is "-", or a small cleaned crawl that is run first: loading compiled code and the plotting library takes half a
+written. WARM is "-", or a small cleaned crawl that is run first: loading compiled code takes three tenths of a
 second, once a process.
 """
 
@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from llm_assets.core.artefact import Inputs, WorkDir
-from llm_assets.core.plot_process import beside
 from llm_assets.core.progress import Silent
 from llm_assets.core.recipe.corpus import DedupedShardsConfig
 from llm_assets.stages.dedup.run import run
@@ -36,8 +35,7 @@ def measured(out: Path, cleaned: Path, suite: Path, older: list[Path]) -> dict[s
     out.mkdir(parents=True)
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
-    with beside():
-        report = run(inputs, WorkDir(out, private, out.name, "deduped_shards"), DedupedShardsConfig(), Silent())
+    report = run(inputs, WorkDir(out, private, out.name, "deduped_shards"), DedupedShardsConfig(), Silent())
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     shutil.rmtree(private)

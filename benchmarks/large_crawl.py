@@ -44,13 +44,13 @@ def line(root: Path) -> dict[str, float]:
 
     recipe = Recipe.model_validate({"name": "benchmark", "raw_crawl": {"snapshots": {}, "inbox": str(root / "inbox")}})
     store, specs = Store(root / "store", recipe.name), all_specs()
+    coming = [(specs[name], recipe.section(name)) for name in STAGES]
     seconds, kept = {}, 0
     with PeakMemory(interval_s=0.25) as memory:
         for name in ("tombstones", "eval_suite", *STAGES):
             start = time.perf_counter()
-            outcome = produce(
-                store, specs[name], recipe.section(name), **({"partition": CRAWL} if specs[name].partitioned else {})
-            )
+            partition = {"partition": CRAWL} if specs[name].partitioned else {}
+            outcome = produce(store, specs[name], recipe.section(name), coming=coming, **partition)
             if outcome.failed:
                 print(f"{name}: {', '.join(outcome.failed)}", file=sys.stderr)
                 store.accept(outcome.artefact)

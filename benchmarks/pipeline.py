@@ -29,6 +29,7 @@ from llm_assets.core.machine import available_cores
 
 CRAWL = "docs-2026-11"
 FILES = 4
+PAGES = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards")
 
 
 def ours(root: Path) -> dict[str, float]:
@@ -47,10 +48,12 @@ def ours(root: Path) -> dict[str, float]:
         }
     )
     store, specs, counts = Store(root / "store", recipe.name), all_specs(), {}
+    coming = [(specs[name], recipe.section(name)) for name in PAGES]
 
     def make(name: str) -> None:
         spec: AssetSpec = specs[name]
-        outcome = produce(store, spec, recipe.section(name), **({"partition": CRAWL} if spec.partitioned else {}))
+        partition = {"partition": CRAWL} if spec.partitioned else {}
+        outcome = produce(store, spec, recipe.section(name), coming=coming, **partition)
         if outcome.failed:
             store.accept(outcome.artefact)  # gates are judged; which of them a page set of this size passes is not asked
         counts[name] = float(outcome.report.counts.get("kept", 0))
@@ -58,7 +61,7 @@ def ours(root: Path) -> dict[str, float]:
     make("tombstones")
     make("eval_suite")
     start = time.perf_counter()
-    for name in ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards"):
+    for name in PAGES:
         make(name)
     seconds = time.perf_counter() - start
     make("tokenizer")

@@ -58,10 +58,10 @@ def run(
     _use(recipe)
     from llm_assets.commands.console import ConsoleListener
     from llm_assets.commands.demo import first_crawl
-    from llm_assets.commands.run import all_parts, run_parts, selected
+    from llm_assets.commands.run import all_parts, known_parts, run_parts, selected
 
     names = [name.strip() for name in select.split(",") if name.strip()]
-    parts = selected(all_parts(), names) if names else list(all_parts())
+    parts = selected(known_parts(), names) if names else list(all_parts())
     with ConsoleListener() as listener:
         done = run_parts(parts, crawl or first_crawl(), listener, force=force)
     raise typer.Exit(0 if done else 1)
@@ -225,12 +225,14 @@ def ui(
     host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port")] = 3000,
     docs_port: Annotated[int, typer.Option(help="The port of the Data Docs, which assets link to")] = 3001,
+    path_prefix: Annotated[str, typer.Option(help="The path below which a reverse proxy shows it, e.g. /dagster")] = "",
+    read_only: Annotated[bool, typer.Option("--read-only", help="Nothing can be launched, cancelled or switched")] = False,
 ) -> None:
     """The Dagster UI over the store's history, and beside it the Data Docs."""
     _use(recipe)
     from llm_assets.commands.ui import run_ui
 
-    raise typer.Exit(run_ui(host, port, docs_port))
+    raise typer.Exit(run_ui(host, port, docs_port, path_prefix, read_only))
 
 
 @app.command("data-docs")
@@ -244,6 +246,20 @@ def data_docs(
     from llm_assets.commands.data_docs import run_data_docs
 
     run_data_docs(open_page, serve, host, port)
+
+
+@app.command()
+def metrics(
+    recipe: RecipeOption = "demo",
+    serve: Annotated[bool, typer.Option("--serve", help="Answer Prometheus at /metrics until Ctrl-C")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port")] = 9400,
+) -> None:
+    """Where every asset stands, and what making it took, as figures for Prometheus."""
+    _use(recipe)
+    from llm_assets.commands.metrics import run_metrics
+
+    run_metrics(serve, host, port)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from llm_assets.defs import (
     post_training,
     pretraining,
     release,
+    settings,
     skin,
     status,
     tokens,
@@ -26,6 +27,8 @@ SKINS = (
     *release.SKINS,
     *audit.skins(),
 )
+
+skin.check_catalogue(SKINS, settings.recipe().catalogue)
 
 defs = dg.Definitions(
     assets=[*(skin.asset(item) for item in SKINS), status.pipeline_status],

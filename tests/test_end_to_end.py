@@ -6,6 +6,7 @@ What the small run can't show is said by the run itself (claims that are "not ju
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -21,6 +22,8 @@ from llm_assets.core.produce import accept_or_raise, produce
 from llm_assets.core.recipe import load_recipe
 from llm_assets.core.store import Store
 from llm_assets.stages import all_specs
+from llm_assets.stages.audit.needles import Needles
+from llm_assets.stages.audit.search import search
 from tests.support import doctor
 
 FIRST, LATER = "wiki-2026-11", "wiki-2026-12"
@@ -162,3 +165,64 @@ def test_a_doctored_artefact_is_refused_and_current_stays(refreshed, asset):
     assert store.current(asset, partition) == before
     with pytest.raises(GateBlocked, match="CURRENT stays as it was"):
         accept_or_raise(outcome)
+
+
+def unchanged(store):
+    """A page that the first crawl kept, that has instructions and no duplicate, and that the later crawl met again unchanged."""
+    later = pl.read_parquet(store.current("raw_crawl", LATER).file("index.parquet")).filter(pl.col("record_type") == "revisit")
+    asked = pl.read_parquet(store.current("instruction_dataset").file("train.parquet"))["doc_id"]
+    pages = pl.concat([pl.read_parquet(path) for path in store.current("deduped_shards", FIRST).shards()])
+    twins = pl.concat([pl.read_parquet(store.current("deduped_shards", c).file("ledger.parquet")) for c in (FIRST, LATER)])
+    found = pages.filter(
+        pl.col("doc_id").is_in(later["revisit_of"].to_list()),
+        pl.col("doc_id").is_in(asked.to_list()),
+        ~pl.col("doc_id").is_in(twins["related_doc"].drop_nulls().to_list()),
+        pl.col("n_words") > 40,
+    )
+    return found.sort("doc_id").row(0, named=True)
+
+
+def test_the_drill(refreshed, tmp_path):
+    """A page is taken down, and after ``gc`` nothing in the store holds it: not a log, a sample, a token or Dagster's history."""
+    made = refreshed[0]
+    shutil.copytree(made.store.root, tmp_path / "store")
+    house = House(tmp_path)
+    page = unchanged(house.store)
+    needles = Needles([page["text"], page["description"] or ""])
+    (house.store.root / ".dagster" / "console.log").open("a").write(f"a sample: {page['text'][:120]}\n")
+    before = {hit.path.relative_to(house.store.root).parts[0] for hit in search(house.store.root, needles)}
+    assert before >= {"raw_crawl", "cleaned_corpus", "deduped_shards", "tokenized_dataset", "instruction_dataset", ".dagster"}
+    other = {name: house.store.current(name, LATER) for name in ("cleaned_corpus", "deduped_shards", "tokenized_dataset")}
+    untouched = {name: (hash_files(one.files), mtimes(one.files)) for name, one in other.items()}
+    weights = {name: hash_weights(house.store.current(name)) for name in ("base_model", "sft_model", "rlhf_model")}
+    plan = json.loads(house.cli("takedown", "plan", "--url", page["url"], "--json").stdout)
+    assert list(plan["crawls"]) == [FIRST, LATER] and {ref.split("/")[0] for ref in plan["affected"]} >= {
+        "base_model",
+        "sft_model",
+    }
+
+    done = house.cli("takedown", "apply", "--url", page["url"], "--by", "An Auditor", "--reason", "asked", "--json")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    receipt = json.loads(done.stdout[done.stdout.index("\n{") :])
+    assert house.cli("takedown", "verify", receipt["id"]).returncode == 1  # superseded versions are still there
+    assert house.cli("gc").returncode == 0
+    checked = house.cli("takedown", "verify", receipt["id"])
+    assert checked.returncode == 0, checked.stdout
+
+    assert [(hit.path, hit.where) for hit in search(house.store.root, needles)] == []
+    assert {name: house.store.current(name, LATER) for name in other} == other
+    assert {name: (hash_files(one.files), mtimes(one.files)) for name, one in other.items()} == untouched
+    assert {name: hash_weights(house.store.current(name)) for name in weights} == weights
+    standing = {one["asset"]: one for one in json.loads(house.cli("status", "--json").stdout)}
+    assert standing["base_model"]["affected_by"] == standing["sft_model"]["affected_by"] == [receipt["id"]]
+    assert standing["tokenizer"]["state"] == "fresh"
+    traced = json.loads(house.cli("trace", "--model", "base_model", "--step", "0-39", "--json").stdout)
+    assert page["doc_id"] in {row["doc_id"] for row in traced["read"]}  # what the weights read is still known
+
+
+def mtimes(files):
+    return {path.name: path.stat().st_mtime_ns for path in files.rglob("*")}
+
+
+def hash_weights(artefact):
+    return {path.name: path.read_bytes() for path in artefact.files.glob("*.safetensors")}

@@ -15,8 +15,10 @@ from llm_assets.core.produce import produce
 from llm_assets.core.recipe import cleaning
 from llm_assets.core.recipe.base import Section
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
+from llm_assets.core.recipe.sources import LocalFiles
 from llm_assets.stages.audit.project import VARIABLE, project, specs
 from llm_assets.stages.clean.filters.base import verdict_of
+from llm_assets.stages.crawl.local.files import SUFFIXES
 from tests.support.audited import FIRST, Audited, doc
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +68,19 @@ def test_the_filter(monkeypatch):
     (example,) = (text for _, label, text in BLOCKS if label == "test")
     exec(example, {"verdict_of": verdict_of, "rules": written.rules, "Capitals": section})
     assert "capitals" not in CleanedCorpusConfig.model_fields  # else the page describes what is already there
+
+
+def test_the_source(monkeypatch, tmp_path):
+    read = module(monkeypatch, "llm_assets/stages/crawl/local/subtitles.py").subtitles
+    (tmp_path / "film.srt").write_text(
+        "1\r\n00:00:01,000 --> 00:00:02,500\r\nGood\r\nday.\r\n\r\n2\r\n00:00:03,000 --> 00:00:04,000\r\n7 men\r\n"
+    )
+    (document,) = read(tmp_path / "film.srt", LocalFiles())
+    assert (document.body, document.title) == (b"Good day. 7 men", "film")
+    (tmp_path / "notes.srt").write_text("no captions")
+    (reject,) = read(tmp_path / "notes.srt", LocalFiles())
+    assert reject.rule == "file_broken"
+    assert ".srt" not in SUFFIXES  # else the page describes what is already there
 
 
 def test_the_sql_model(monkeypatch, tmp_path):

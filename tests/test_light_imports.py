@@ -43,6 +43,15 @@ def test_the_graph_loads_nothing_heavy():
     assert loaded_by("import llm_assets.stages as s; assert s.all_specs()") & HEAVY == set()
 
 
+def test_a_code_server_loads_no_library_that_only_runs_need():
+    """Its memory is counted (benchmarks/dagster_overhead.py): a run is a process of its own, and loads what it needs."""
+    assert (
+        loaded_by("import warnings; warnings.simplefilter('ignore'); import llm_assets.definitions")
+        & (HEAVY | {"numpy", "polars", "pyarrow", "dagster_graphql"})
+        == set()
+    )
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_declares_itself_without_loading_its_tools(room):
     assert loaded_by(f"import llm_assets.stages.{room}") & (HEAVY | {"dagster", "polars"}) == set()

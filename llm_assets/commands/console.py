@@ -42,6 +42,7 @@ HIGHLIGHTS: dict[str, tuple[str, ...]] = {
     "rlhf_model": ("rounds", "reward_gain_sd", "mean_kl_nats"),
     "eval_suite": ("items_topic", "items_describe", "items_translate", "items_perplexity"),
     "eval_report": ("topic_sft_model_accuracy", "describe_sft_model_rougeL", "perplexity_base_model_bits_per_byte"),
+    "refresh_ablation": ("verdict", "difference_bits_per_byte", "models"),
     "quantized_export": ("q8_0_bits_per_weight", "q4_0_bits_per_weight", "strings"),
     "deployment": ("questions", "latency_median_s"),
 }

@@ -1,7 +1,7 @@
 """``llm-assets doctor``: whether this machine and this installation can do what the recipe asks, and what to do where not.
 
-Each check looks and changes nothing, but for a file of no bytes that is written into the store and removed. Memory and disk are
-judged by what the demo takes (README): 3.6 GiB in all processes, and 2 GB of store.
+Each check looks and changes nothing, but for a file of no bytes that is written into the store (and its bucket) and removed.
+Memory and disk are judged by what the demo takes (README): 3.6 GiB in all processes, and 2 GB of store.
 """
 
 import json
@@ -19,11 +19,13 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
+from llm_assets.commands import services
 from llm_assets.commands.instance import home_folder
 from llm_assets.commands.ui import check_port
 from llm_assets.core.errors import LlmAssetsError, StoreError
 from llm_assets.core.identity import library_version
 from llm_assets.core.machine import available_cores
+from llm_assets.core.mirror import behind
 from llm_assets.core.produce import project_root, store_root
 from llm_assets.core.recipe import load_recipe
 
@@ -137,19 +139,25 @@ def _device(asked: str) -> Iterator[Check]:
 
 
 def _store() -> Iterator[Check]:
-    root = store_root()
+    try:
+        root = store_root()
+    except StoreError as error:
+        yield Check("store", "fault", str(error), "mend LLM_ASSETS_STORE or LLM_ASSETS_CACHE")
+        return
+    yield from (Check("bucket", *found) for found in services.bucket(root))
     there = next(path for path in (root, *root.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        yield Check("store", "fault", f"{root} can't be written: {error.strerror}", "set LLM_ASSETS_STORE to a folder of yours")
+        variable = "LLM_ASSETS_STORE" if behind(root) is None else "LLM_ASSETS_CACHE"
+        yield Check("store", "fault", f"{root} can't be written: {error.strerror}", f"set {variable} to a folder of yours")
         return
     for name, place in {"store": there, "temporary": Path(tempfile.gettempdir())}.items():
         free = shutil.disk_usage(place).free
         said = f"{root if name == 'store' else place}: {free / 1e9:.1f} GB free"
         if free < NEEDED_DISK:
-            variable = "LLM_ASSETS_STORE" if name == "store" else "TMPDIR"
+            variable = "TMPDIR" if name != "store" else "LLM_ASSETS_STORE" if behind(root) is None else "LLM_ASSETS_CACHE"
             yield Check(name, "warning", said, f"free some, or set {variable}: the demo's store takes about 2 GB")
         else:
             yield Check(name, "ok", said)
@@ -185,6 +193,8 @@ def _dagster() -> Iterator[Check]:
     import yaml
 
     settings = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
+    yield from (Check("postgres", *found) for found in services.postgres(settings))
+    yield from (Check("runs", *found) for found in services.instance_settings(home, settings))
     pools = settings.get("concurrency", {}).get("pools", {})
     if pools.get("granularity") != "op" or not pools.get("default_limit"):
         yield Check(

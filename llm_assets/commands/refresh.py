@@ -48,7 +48,7 @@ def run_refresh() -> int:
     store = settings.store()
     before = frozen_state(store, first)
     with ConsoleListener() as listener:
-        parts = [*data_parts(), Part("train", ("training_mix",)), Part("audit")]
+        parts = [*data_parts(), Part("train", ("training_mix",)), Part("refresh_check"), Part("audit")]
         if not run_parts(parts, later, listener):
             return 1
         after = frozen_state(store, first)

@@ -43,6 +43,11 @@ def all_parts() -> tuple[Part, ...]:
     return (*data_parts(), Part("train"), Part("evaluate"), Part("release"), Part("audit"))
 
 
+def known_parts() -> tuple[Part, ...]:
+    """All that can be named: besides ``all_parts`` what only a refresh makes."""
+    return (*all_parts()[:-1], Part("refresh_check"), all_parts()[-1])
+
+
 def selected(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
     """The parts cut down to the named assets. Raises ``LlmAssetsError`` with near misses for an unknown name."""
     for name in names:
@@ -70,6 +75,7 @@ def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, f
     """Run the parts in order; stops at the first that fails. Returns whether all succeeded."""
     from llm_assets.commands.instance import dagster_home, instance
     from llm_assets.definitions import defs
+    from llm_assets.defs.launching import process_tag
     from llm_assets.defs.settings import CRAWLS
 
     check_partition_key(crawl)
@@ -86,6 +92,7 @@ def run_parts(parts: Sequence[Part], crawl: str, listener: ConsoleListener, *, f
                 instance=dagster,
                 partition_key=crawl if part.partitioned else None,
                 asset_selection=_keys(part.assets) if part.assets else None,
+                tags=process_tag(),
                 raise_on_error=False,
             )
             if not result.success:

@@ -4,13 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llm_assets.core.errors import InputError, LlmAssetsError
 from llm_assets.core.oneline import one_line, shortened
-from llm_assets.core.store import Store
+
+if TYPE_CHECKING:
+    from llm_assets.core.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Take documents out of everything, and prove it: plan, apply, verify, search.")
 
@@ -23,11 +25,12 @@ Digests = Annotated[list[str], typer.Option("--sha256", help="A content, whereve
 _SHOWN = 20
 
 
-def _ready(recipe: str) -> tuple[Store, Any]:
+def _ready(recipe: str) -> tuple["Store", Any]:
     import os
 
     from llm_assets.core.produce import store_root
     from llm_assets.core.recipe import load_recipe
+    from llm_assets.core.store import Store
 
     found = load_recipe(recipe)
     os.environ["LLM_ASSETS_RECIPE"] = recipe
@@ -56,7 +59,7 @@ def plan(
 ) -> None:
     """What a take-down would reach: documents, shards, tokens, pairs, steps, models, rebuilds and cost. Writes nothing."""
     asked = _asked(domain, url, doc_id, sha256)
-    store, _ = _ready(recipe)
+    store, loaded = _ready(recipe)
     from llm_assets.commands.status import all_standings
     from llm_assets.commands.takedown_apply import absent
     from llm_assets.stages.audit import takedown
@@ -66,9 +69,9 @@ def plan(
     found = takedown.reach(store, inputs, asked, all_standings())
     if as_json:
         typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
-    elif found.found.captures:
-        typer.echo("\n".join(told(found)))
-    if not found.found.captures:
+    elif found.found.captures or found.must_go:
+        typer.echo("\n".join([*told(found), *_outside(store, loaded, list(found.crawls))]))
+    if not found.found.captures and not found.must_go:
         typer.echo(f"llm-assets: {absent(asked, store.partitions('raw_crawl'))}", err=True)
         raise typer.Exit(1)
 
@@ -80,13 +83,15 @@ def apply(
     doc_id: Ids = [],  # noqa: B006
     sha256: Digests = [],  # noqa: B006
     reason: Annotated[str, typer.Option(help="Why; stands in the tombstone and the receipt")] = "",
-    by: Annotated[str, typer.Option(help="Who asks; default: who is logged in")] = "",
+    by: Annotated[str, typer.Option(help="Who asks; stands in the receipt")] = "",
     even_if_absent: Annotated[bool, typer.Option(help="Keep it out of crawls to come, also where no crawl holds it")] = False,
     recipe: Recipe = "demo",
     as_json: AsJson = False,
 ) -> None:
     """Take it down: tombstones, crawls and data without it, models named as affected, a signed receipt."""
     asked = _asked(domain, url, doc_id, sha256)
+    if not by.strip():
+        raise InputError('say who asks: --by "A. Name"; the receipt has to name someone')
     store, loaded = _ready(recipe)
     from llm_assets.commands.status import all_standings
     from llm_assets.commands.takedown_apply import Absent, Order
@@ -188,7 +193,16 @@ def told(found: Any) -> Iterable[str]:
     yield from _part("versions that go with the next 'llm-assets gc'", found.must_go)
 
 
-def done(store: Store, receipt: dict[str, Any]) -> Iterable[str]:
+def _outside(store: "Store", recipe: Any, crawls: list[str]) -> Iterable[str]:
+    """Files of a person's own that crawls were made of: these are not touched."""
+    from llm_assets.core.inbox import crawl_folder
+
+    raw = recipe.raw_crawl
+    folders = [crawl_folder(raw.local.folders, raw.inbox, store.root, crawl) for crawl in crawls]
+    return _part("files of your own, which stay until you remove them", (str(one) for one in folders if one.is_dir()))
+
+
+def done(store: "Store", receipt: dict[str, Any]) -> Iterable[str]:
     """What was done, in words."""
     yield f"{receipt['id']}: {receipt['outcome']}; {len(receipt['documents']):,} documents, for {receipt['by']}"
     yield from _part("made anew", (f"{r['asset']}[{r['partition']}] {r['old']} → {r['new']}" for r in receipt["replaced"]))

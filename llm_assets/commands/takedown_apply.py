@@ -5,7 +5,6 @@ made of it; then what is made of all crawls. Weights stay, and are named as affe
 in place, and the receipt is written last. Superseded versions are left to ``llm-assets gc``, which is told that they must go.
 """
 
-import getpass
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from llm_assets.core.artefact import Artefact
-from llm_assets.core.errors import InputError, LlmAssetsError, StoreBusy
+from llm_assets.core.errors import InputError, LlmAssetsError, StoreBusy, StoreError
 from llm_assets.core.freshness import Standing
 from llm_assets.core.job import JOB_FILE
 from llm_assets.core.jsonio import digest, read_json, write_atomic, write_json
@@ -32,13 +31,12 @@ from llm_assets.stages import all_specs, spec_of
 from llm_assets.stages.audit import receipts, scrub, selection, takedown
 from llm_assets.stages.audit.compared import concerned_later
 from llm_assets.stages.audit.lookup import current_inputs
-from llm_assets.stages.audit.needles import Needles
-from llm_assets.stages.audit.reading import TABLES, training_rows
+from llm_assets.stages.audit.reading import MODELS, TABLES, training_rows
 from llm_assets.stages.audit.search import search, tokenizers
 
 NOTHING, DONE = "nothing to do", "done"
-_LATE = (*takedown.COMPARED, "tokenized_dataset")
-_BLOCK = 1 << 20
+_TOKENS = "tokenized_dataset"
+_LATE = (*takedown.COMPARED, _TOKENS)
 
 
 class Absent(InputError):
@@ -55,7 +53,10 @@ class Hands(Protocol):
         """Show the affected models to whoever looks at them."""
 
     def history(self) -> list[Path]:
-        """Folders outside the store where a history of runs is kept."""
+        """Folders, in the store or elsewhere, where a history of runs is kept."""
+
+    def clean(self, change: Callable[[str], str]) -> None:
+        """Let ``change`` go over every text of a history that is kept in no folder."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def apply(
     Raises ``Absent`` where nothing matches, ``StoreBusy`` where a run is at work on data, and what a stage or gate raises: said
     again, it goes on where it stopped.
     """
+    _refuse_bucket(store)
     records = Takedowns(store.root)
     with _alone(records.folder):
         _refuse_busy(store)
@@ -84,16 +86,15 @@ def apply(
         say(f"take-down {request.id}: {len(request.documents):,} documents in {', '.join(request.crawls) or 'no crawl'}")
         _bury(store, request)
         hands.make(["tombstones"], "")
-        redacted: list[dict[str, str]] = []
         if request.documents:
             _drop_unfinished(store, request)
             _make_crawls(store, recipe, records, request, hands, say)
             _make_datasets(store, records, request, hands)
             _remember(store, records, request)
-            redacted = _scrub(store, request, hands.history(), say)
+            _scrub(store, records, request, hands, say)
             _share(store, request)
             hands.tell(request)
-        receipt = receipts.sign(_receipt(store, records, request, redacted), receipts.private_key(store.root))
+        receipt = receipts.sign(_receipt(store, records, request), receipts.private_key(store.root))
         write_json(records.folder / request.id / RECEIPT_FILE, receipt)
         return receipt
 
@@ -112,9 +113,19 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _refuse_bucket(store: Store) -> None:
+    """Files are changed in place and records are kept in the root: of a mirror that would be this machine's copies alone."""
+    if store.mirror is not None:
+        raise StoreError(
+            f"a take-down can't be applied to the store in {store.mirror.objects.url}: it changes files in place, which is "
+            "done in a folder only. Name the documents in the file of tombstones.path, make what 'llm-assets takedown plan' "
+            "lists anew (the crawls with --force), then run 'llm-assets gc' on every machine. Nothing was changed"
+        )
+
+
 def _refuse_busy(store: Store) -> None:
-    """A run that is making data may have read what is taken down, and would bring it back."""
-    for asset in (*takedown.OF_CRAWL, *takedown.OF_ALL):
+    """A run at work may have read what is taken down: it would bring it back, or make a model that nobody names as affected."""
+    for asset in (*takedown.OF_CRAWL, *takedown.OF_ALL, *MODELS):
         for lock in sorted((store.root / ".work" / asset).glob("*/*.lock")):
             crawl, identity = lock.parent.name, lock.name.removesuffix(".lock")
             if store.is_held(asset, crawl, identity):
@@ -133,20 +144,21 @@ def _begin(store: Store, records: Takedowns, order: Order, standings: Sequence[S
     inputs = current_inputs(store)
     found = takedown.reach(store, inputs, order.asked, standings)
     current = {one["doc_id"] for one in found.found.captures}
-    if not current and not order.even_if_absent and not is_buried(store, order.asked):
+    if not current and not found.must_go and not order.even_if_absent and not is_buried(store, order.asked):
         raise Absent(absent(order.asked, [crawl.partition for crawl in inputs.many("raw_crawl")]))
     now = datetime.now(UTC)
+    open_still = bool(current) or not is_buried(store, order.asked)  # else all is done but what 'gc' has to do
     request = Request(
         id=f"{now:%Y%m%dT%H%M%SZ}-{digest(order.asked)[:8]}",
         recipe=store.recipe,
-        by=order.by or getpass.getuser(),
+        by=order.by,
         asked_at=now.isoformat(timespec="seconds"),
         reason=order.reason,
         asked=order.asked,
-        documents=found.documents if current else {},
-        crawls=tuple(found.crawls) if current else (),
+        documents=found.documents if open_still else {},
+        crawls=tuple(found.crawls) if open_still else (),
         before=_state(store),
-        affected=found.affected if current else {},
+        affected=found.affected if open_still else {},
         must_go=tuple(found.must_go),
     )
     records.begin(request)
@@ -211,17 +223,25 @@ def _make_crawls(
     for crawl in store.partitions("raw_crawl"):
         raw = store.current("raw_crawl", crawl)
         mine = selection.captures([raw], stones).height if raw else 0
-        if raw is not None and mine:
-            if mine == raw.manifest().counts.get("kept", -1):
-                say(f"{crawl} holds nothing else: it is retired")
-                _retire(store, crawl)
-                continue
+        if mine:
             rewrite(store, recipe, crawl)
         concerned = any(crawl in one.concerned for one in records.replaced(request.id))
         if mine or crawl in request.crawls or concerned:
-            made = (one for one in takedown.OF_CRAWL if named(one, crawl) in request.before)
-            hands.make([one for one in made if one in _LATE or mine or _reads(request, crawl)], crawl)
+            made = [one for one in takedown.OF_CRAWL if named(one, crawl) in request.before]
+            made = [one for one in made if one in _LATE or mine or _reads(request, crawl)]
+            hands.make([one for one in made if one != _TOKENS], crawl)
+            if _TOKENS in made and _keeps_some(store, crawl):
+                hands.make([_TOKENS], crawl)
+            elif _TOKENS in made:
+                say(f"{crawl} has no document left: it goes out of the mix")
+                store.forget(_TOKENS, crawl)
         _record(store, records, request, takedown.OF_CRAWL, crawl)
+
+
+def _keeps_some(store: Store, crawl: str) -> bool:
+    """Whether a crawl has any document left: token shards of none are refused by their gates, as they should be."""
+    survivors = store.current("deduped_shards", crawl)
+    return survivors is not None and survivors.manifest().counts.get("kept", 0) > 0
 
 
 def _reads(request: Request, crawl: str) -> bool:
@@ -236,12 +256,8 @@ def rewrite(store: Store, recipe: Recipe, crawl: str) -> None:
         entry="llm_assets.stages.crawl.removal:run",
         inputs=(Input("tombstones"), Input("raw_crawl", "same")),
     )
-    accept_or_raise(produce(store, spec, recipe.raw_crawl, partition=crawl, force=True))
-
-
-def _retire(store: Store, crawl: str) -> None:
-    for asset in reversed(takedown.OF_CRAWL):
-        store.forget(asset, crawl)
+    config = recipe.raw_crawl.model_copy(update={"min_pages": 0})  # a crawl may have had nothing else
+    accept_or_raise(produce(store, spec, config, partition=crawl, force=True))
 
 
 def _record(store: Store, records: Takedowns, request: Request, assets: Sequence[str], crawl: str) -> None:
@@ -287,22 +303,22 @@ def _remember(store: Store, records: Takedowns, request: Request) -> None:
             records.remember(request.id, ref, training_rows(store.root / ref, ref))
 
 
-def _scrub(store: Store, request: Request, history: list[Path], say: Callable[[str], None]) -> list[dict[str, str]]:
-    """Take the texts out of all that stays; returns each file that was changed, with its digests."""
-    needles = Needles(takedown.texts_of(store.root, request.must_go, request.documents))
+def _scrub(store: Store, records: Takedowns, request: Request, hands: Hands, say: Callable[[str], None]) -> None:
+    """Take the texts out of all that stays; each file that was changed is written down, with its digests."""
+    needles = takedown.needles_of(store.root, request.must_go, request.documents)
+    mark = f"[taken down: {request.id}]"
     apart = [
         store.root / name for name in (*takedown.OF_CRAWL, "instruction_dataset", "preference_dataset", "eval_suite", ".trash")
     ]
     decoders = tokenizers(store.root)
-    found = []
-    for root in (store.root, *(one for one in history if not one.is_relative_to(store.root))):
+    for root in (store.root, *(one for one in hands.history() if not one.is_relative_to(store.root))):
         for hit in list(search(root, needles, apart)):
             before = _sha256(hit.path)
-            scrub.scrub(hit.path, needles, f"[taken down: {request.id}]", decoders)
+            scrub.scrub(hit.path, needles, mark, decoders)
             name = hit.path.relative_to(store.root).as_posix() if root == store.root else str(hit.path)
             say(f"taken out of {name}")
-            found.append({"file": name, "before": before, "after": _sha256(hit.path)})
-    return found
+            records.redact(request.id, {"file": name, "before": before, "after": _sha256(hit.path)})
+    hands.clean(lambda value: scrub.changed(value, needles, mark, decoders))
 
 
 def _sha256(path: Path) -> str:
@@ -320,7 +336,7 @@ def _share(store: Store, request: Request) -> None:
                 Store(store.root, pointer.suffix[1:]).accept(now)
 
 
-def _receipt(store: Store, records: Takedowns, request: Request, redacted: list[dict[str, str]]) -> dict[str, Any]:
+def _receipt(store: Store, records: Takedowns, request: Request) -> dict[str, Any]:
     replaced = list(records.replaced(request.id))
     made = {named(one.asset, one.partition) for one in replaced}
     after = _state(store)
@@ -342,7 +358,7 @@ def _receipt(store: Store, records: Takedowns, request: Request, redacted: list[
         "replaced": [vars(one) | {"concerned": list(one.concerned)} for one in replaced],
         "retired": sorted(name for name in request.before if name not in after and name not in made),
         "unchanged": kept,
-        "redacted": redacted,
+        "redacted": records.redacted(request.id),
         "affected_models": request.affected,
         "must_go": list(request.must_go),
     }

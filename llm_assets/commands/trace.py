@@ -16,6 +16,7 @@ from llm_assets.core.oneline import one_line, shortened
 from llm_assets.core.produce import store_root
 from llm_assets.core.recipe import load_recipe
 from llm_assets.core.store import Store
+from llm_assets.core.takedowns import Takedowns
 from llm_assets.stages.audit import selection, trace
 from llm_assets.stages.audit.lookup import current_inputs, look_up
 from llm_assets.stages.audit.reading import Use
@@ -71,6 +72,10 @@ def _captured(store: Store, inputs: Any, raw: Any, what: str) -> pl.DataFrame:
             names = ", ".join(crawl.partition for crawl in crawls)
             raise InputError(f"no crawl holds a document of the {kind} {what}; looked through {names}")
         return found
+    records = Takedowns(store.root)
+    gone = [one.documents[what]["crawl"] for one in records.requests() if what in one.documents and records.is_done(one.id)]
+    if gone:  # the models that read it stay, and so does what is known of that
+        return pl.DataFrame([{"crawl": gone[0], "doc_id": what, "url": "", "record_type": "taken down"}])
     documents = look_up(inputs, what).documents
     if not documents:
         raise InputError(f"nothing of {what!r} is stored; 'llm-assets explain' says why")

@@ -43,18 +43,25 @@ def serve_docs(stack: ExitStack, host: str, port: int) -> dict[str, str]:
     return {} if os.environ.get(DOCS_URL) else {DOCS_URL: server.url}
 
 
-def run_ui(host: str, port: int, docs_port: int) -> int:
-    """Run until interrupted; returns the exit code of ``dagster dev`` (0 after Ctrl-C)."""
+def run_ui(host: str, port: int, docs_port: int, path_prefix: str = "", read_only: bool = False) -> int:
+    """Run until interrupted; returns the exit code of ``dagster dev`` (0 after Ctrl-C).
+
+    ``path_prefix``: the path below which a reverse proxy shows the UI, as it passes it on. ``read_only``: a webserver alone, in
+    which nothing can be launched, cancelled or switched; the daemon belongs to the instance that people work with.
+    """
+    if path_prefix and not path_prefix.startswith("/"):
+        raise LlmAssetsError(f"--path-prefix {path_prefix}: it starts with a slash, e.g. /{path_prefix}")
     check_port(host, port, "the UI")
-    home = dagster_home()
+    environment = {"DAGSTER_HOME": str(dagster_home()), "DAGSTER_WEBSERVER_PATH_PREFIX": path_prefix.rstrip("/")}
+    program = ["-m", "dagster_webserver", "--read-only"] if read_only else ["-m", "dagster", "dev"]
     with ExitStack() as stack:
-        return _dagster_dev(host, port, {**serve_docs(stack, host, docs_port), "DAGSTER_HOME": str(home)})
+        return _until_interrupted(program, host, port, {**serve_docs(stack, host, docs_port), **environment})
 
 
-def _dagster_dev(host: str, port: int, environment: dict[str, str]) -> int:
+def _until_interrupted(program: list[str], host: str, port: int, environment: dict[str, str]) -> int:
     workspace = project_root() / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.is_file() else ["-m", "llm_assets.definitions"]
-    command = [sys.executable, "-m", "dagster", "dev", *where, "-h", host, "-p", str(port)]
+    command = [sys.executable, *program, *where, "-h", host, "-p", str(port)]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, env={**os.environ, **environment})
     try:

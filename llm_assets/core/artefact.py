@@ -5,10 +5,12 @@ A stage is testable without a store: ``Inputs.of({"raw_crawl": [folder]})`` and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from llm_assets.core.errors import StoreError
 from llm_assets.core.manifest import MANIFEST_FILE, Manifest, content_digest, hash_files
+from llm_assets.core.mirror import Mirror, behind
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,18 @@ class Artefact:
     identity: str
     files: Path
 
+    @property
+    def about(self) -> Path:
+        """The folder with its manifest and report; looking there fetches nothing else of an artefact in a bucket."""
+        return self.files
+
     def manifest(self) -> Manifest:
         """Its manifest, read now."""
-        return Manifest.load(self.files)
+        return Manifest.load(self.about)
 
     def digest(self) -> str:
         """Hash of its content: the manifest's, or of a folder without one (tests, notebooks) computed now."""
-        if (self.files / MANIFEST_FILE).exists():
+        if (self.about / MANIFEST_FILE).exists():
             return self.manifest().digest
         return content_digest(hash_files(self.files))
 
@@ -45,6 +52,32 @@ class Artefact:
     def ref(self) -> str:
         """``asset/partition/identity``: how one artefact names another, relative to the store."""
         return f"{self.asset}/{self.partition}/{self.identity}"
+
+
+class Mirrored(Artefact):
+    """An artefact in a bucket: its files come to this machine when somebody first asks where they are."""
+
+    _mirror: Mirror
+
+    def __init__(self, asset: str, partition: str, identity: str, mirror: Mirror) -> None:
+        for name, value in {"asset": asset, "partition": partition, "identity": identity, "_mirror": mirror}.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def files(self) -> Path:
+        """Its folder, with all files fetched and checked."""
+        return self._mirror.fetch(self.ref)
+
+    @property
+    def about(self) -> Path:
+        """Its head on this machine."""
+        return self._mirror.about(self.ref)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Artefact) and self.ref == other.ref
+
+    def __hash__(self) -> int:
+        return hash(self.ref)
 
 
 @dataclass(frozen=True)
@@ -99,13 +132,23 @@ class Inputs:
 
     def resolve(self, ref: str) -> Path:
         """The folder that a ref (``asset/partition/identity``) names: among the inputs, else in the store."""
+        folder = self.lookup(ref)
+        if folder is None:
+            raise StoreError(f"the artefact {ref} is not in the store; rebuild what refers to it")
+        return folder
+
+    def lookup(self, ref: str) -> Path | None:
+        """What ``resolve`` finds; None where the artefact is in the store no more."""
         for found in self.artefacts.values():
             for artefact in found:
                 if artefact.ref == ref:
                     return artefact.files
-        if self.store is not None and (self.store / ref / MANIFEST_FILE).exists():
-            return self.store / ref
-        raise StoreError(f"the artefact {ref} is not in the store; rebuild what refers to it")
+        if self.store is None:
+            return None
+        mirror = behind(self.store)
+        if mirror is not None:
+            return mirror.fetch(ref) if mirror.head(ref) else None
+        return self.store / ref if (self.store / ref / MANIFEST_FILE).exists() else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import MissingInput
 from llm_assets.core.identity import find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.last_run import Ended, newest
-from llm_assets.core.manifest import InputEntry, Manifest
+from llm_assets.core.manifest import MANIFEST_FILE, InputEntry, Manifest
 from llm_assets.core.oneline import shortened
 from llm_assets.core.recipe.base import Section, identity_values
 from llm_assets.core.spec import AssetSpec
@@ -83,9 +83,9 @@ def standings(
 
 
 def _affected(one: Standing, takedowns: Iterable[str]) -> Standing:
-    named = tuple(takedowns)
-    told = (f"affected by the take-down {', '.join(named)}",) if named else ()
-    return replace(one, affected_by=named, reasons=(*told, *one.reasons))
+    those = tuple(takedowns)
+    told = (f"affected by the take-down {', '.join(those)}",) if those else ()
+    return replace(one, affected_by=those, reasons=(*told, *one.reasons))
 
 
 def _standing(
@@ -154,7 +154,7 @@ def _source(
         return ("running", _RUNNING)
     if raised:
         return ("failed", f"the last run failed: {raised.error}")
-    last = _newest(store, spec.name, f"{partition}/*/manifest.json")
+    last = _newest(store, spec.name, partition)
     if refused := _refusals(store, [last] if last else []):
         return ("refused", *refused)
     if manifest is None:
@@ -218,14 +218,15 @@ def _input_differences(now: list[InputEntry], then: list[InputEntry]) -> list[st
 
 def _last(store: Store, asset: str, partition: str) -> Manifest | None:
     """The newest manifest of an asset and crawl, of whatever recipe; of another crawl where there is none."""
-    found = _newest(store, asset, f"{partition}/*/manifest.json") or _newest(store, asset, "*/*/manifest.json")
+    found = _newest(store, asset, partition) or _newest(store, asset)
     return found.manifest() if found else None
 
 
-def _newest(store: Store, asset: str, pattern: str) -> Artefact | None:
-    paths = sorted((store.root / asset).glob(pattern), key=lambda path: path.stat().st_mtime)
-    folder = paths[-1].parent if paths else None
-    return Artefact(asset, folder.parent.name, folder.name, folder) if folder else None
+def _newest(store: Store, asset: str, partition: str = "") -> Artefact | None:
+    """The artefact that was made last, of one partition or of all."""
+    folders = [path.parent for path in store.manifests(asset) if partition in ("", path.parents[1].name)]
+    newest = max(folders, key=lambda folder: (folder / MANIFEST_FILE).stat().st_mtime, default=None)
+    return store.find(asset, newest.parent.name, newest.name) if newest else None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from llm_assets.core.errors import StoreBusy, StoreError
 from llm_assets.core.jsonio import read_json
 from llm_assets.core.manifest import GATES_FILE, MANIFEST_FILE, Manifest
+from llm_assets.core.mirror import Mirror
 from llm_assets.core.readers import in_use
 from llm_assets.core.store import INCOMING, Store
 
@@ -86,6 +87,11 @@ class _Found:
     inputs: list[str] | None  # None: the manifest is not there, or can't be read
     accepted: bool = False
     refused: bool = False
+    size: int | None = None  # in a bucket
+
+    @property
+    def bytes(self) -> int:
+        return _size(self.folder) if self.size is None else self.size
 
     @property
     def place(self) -> str:
@@ -113,7 +119,7 @@ def collect(store: Store, policy: Policy, *, dry_run: bool = False, now: float |
     with _alone(store.root):
         if not dry_run:
             _recover(store.root, policy)
-        view = _look(store.root)
+        view = _look(store.root) if store.mirror is None else _look_in(store.mirror)
         reads = in_use(store.root)
         used = _reached(view, reads)
         staying = _reached(view, _roots(view, policy, now) | reads, policy.must_go)
@@ -125,13 +131,16 @@ def collect(store: Store, policy: Policy, *, dry_run: bool = False, now: float |
         pointers = [path for path, ref in view.pointers.items() if ref in policy.must_go]
         unfinished = _abandoned(store, policy, now)
         told = Collected(
-            tuple(Removal(one.ref, _size(one.folder)) for one in going),
+            tuple(Removal(one.ref, one.bytes) for one in going),
             tuple(Removal(path.relative_to(store.root).as_posix(), _size(path)) for path in unfinished),
             tuple(held),
             tuple(path.relative_to(store.root).as_posix() for path in pointers),
             len(view.found) - len(going),
-            sum(_size(one.folder) for one in view.found.values() if one not in going),
+            sum(one.bytes for one in view.found.values() if one not in going),
         )
+        if not dry_run and store.mirror is not None:
+            _remove_from(store, store.mirror, view, policy, pointers, [one.ref for one in going])
+            going = []
         if not dry_run:
             _remove(store, policy, pointers, [one.folder for one in going], unfinished)
         return told
@@ -147,6 +156,31 @@ def _remove(store: Store, policy: Policy, pointers: list[Path], folders: list[Pa
             if free:
                 _bin(store.root, folder)
     _recover(store.root, policy)
+
+
+def _remove_from(store: Store, mirror: Mirror, view: _View, policy: Policy, pointers: list[Path], refs: list[str]) -> None:
+    """The same in a bucket, where nothing can be renamed: each artefact under its lease, its manifest first."""
+    mirror.objects.remove([path.relative_to(mirror.root).as_posix() for path in pointers])
+    named = _reached(view, {*mirror.pointers().values(), *in_use(mirror.root)}, policy.must_go)
+    for ref in (ref for ref in refs if ref not in named):
+        asset, partition, identity = ref.split("/")
+        try:
+            with store.leased(asset, partition, identity):
+                mirror.remove(ref)
+        except StoreBusy:  # another machine has begun to make it since it was looked at
+            continue
+    mirror.sweep()
+
+
+def _look_in(mirror: Mirror) -> _View:
+    """All artefacts and pointers of a bucket; heads come to this machine. Half an upload is an artefact without manifest."""
+    view = _View(mirror.root, pointers={mirror.root / name: ref for name, ref in mirror.pointers().items()})
+    for ref, size in mirror.sizes().items():
+        if mirror.head(ref):
+            mirror.gates(ref)
+        if not mirror.is_pending(ref):
+            view.found[ref] = replace(_read(ref, mirror.about(ref)), size=size)
+    return view
 
 
 def _bin(root: Path, folder: Path) -> None:

@@ -74,7 +74,8 @@ class Manifest(BaseModel):
         return cls.model_validate(read_json(folder / MANIFEST_FILE))
 
 
-def _hash_file(path: Path) -> FileEntry:
+def hash_file(path: Path) -> FileEntry:
+    """Size and SHA-256 of one file, which is on disk afterwards (fsync)."""
     hasher = hashlib.sha256()
     size = 0
     with open(path, "rb") as handle:
@@ -94,7 +95,7 @@ def hash_files(folder: Path) -> dict[str, FileEntry]:
     account = folder / ACCOUNT_FOLDER
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in _NOT_CONTENT and account not in p.parents)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        entries = list(pool.map(_hash_file, paths))
+        entries = list(pool.map(hash_file, paths))
     return {path.relative_to(folder).as_posix(): entry for path, entry in zip(paths, entries, strict=True)}
 
 

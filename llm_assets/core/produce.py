@@ -6,20 +6,19 @@ The Dagster skin, the command line and the tests call ``produce``; only how the 
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_assets.core import account, last_run, plot_process
+from llm_assets.core import ahead, last_run, views
 from llm_assets.core.artefact import Artefact, Inputs, Waiting, WorkDir
 from llm_assets.core.errors import GateBlocked, StoreError
 from llm_assets.core.identity import IDENTITY_HEX, find_inputs, identity_of, input_entries, library_version
 from llm_assets.core.job import Job, run_job
-from llm_assets.core.ledger import counts_add_up
 from llm_assets.core.manifest import InputEntry, Manifest, content_digest, hash_files
 from llm_assets.core.memory import PeakMemory
+from llm_assets.core.mirror import mirror_folder
 from llm_assets.core.progress import Progress, Silent
 from llm_assets.core.readers import reading
 from llm_assets.core.recipe.base import Section
@@ -33,7 +32,7 @@ Launcher = Callable[[Job, Progress], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``produce`` made or found."""
+    """What ``produce`` made or found. ``before``: the artefact to compare it with (``_before``), None for the first."""
 
     artefact: Artefact
     report: Report
@@ -41,6 +40,7 @@ class Outcome:
     manifest: Manifest
     reused: bool
     waiting: Waiting | None = None
+    before: Artefact | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -58,11 +58,13 @@ def produce(
     launcher: Launcher | None = None,
     force: bool = False,
     run_id: str = "",
+    coming: Iterable[tuple[AssetSpec, Section]] = (),
 ) -> Outcome:
     """Materialise one asset (one partition of it) and, if its gates pass, make it current.
 
     An artefact of equal identity is reused at once; ``force`` builds ``<identity>.<n>``. The caller must look at
     ``Outcome.failed``: when a gate blocked, the artefact is in the store but not current (``accept_or_raise`` does both).
+    ``coming``: assets that the caller makes after this one; what they need is loaded meanwhile (``ahead``).
     Raises ``StoreError`` for missing inputs, a busy lock or a full disk; whatever the stage raises passes through, and the work
     folder stays for the next try.
     """
@@ -74,26 +76,30 @@ def produce(
     with reading(store.root, (artefact for artefacts in inputs.artefacts.values() for artefact in artefacts)):
         existing, identity, entries = _wanted(store, spec, partition, config, inputs, force=force)
         if existing is not None and not force:
-            return _judged(store, spec, existing, inputs, config, Report.load(existing.files), reused=True)
+            return _judged(store, spec, existing, inputs, config, Report.load(existing.about), reused=True)
         place = store.work_folder(spec.name, partition)
         with (
             last_run.noted(place, store.recipe, identity, run_id),
             store.work(spec.name, partition, identity or INCOMING) as work,
         ):
-            found = None if spec.source else store.find(spec.name, partition, identity)
+            found = store.finished(spec.name, partition, "" if spec.source else identity)
             if found is not None:  # another run finished it while we waited for nothing: look again under the lock
                 store.drop(work)
-                return _judged(store, spec, found, inputs, config, Report.load(found.files), reused=True)
+                return _judged(store, spec, found, inputs, config, Report.load(found.about), reused=True)
+            ahead.load(spec, coming)
             started, clock = datetime.now(UTC), time.perf_counter()
             job = Job.of(spec, inputs, work, config, store.root)
-            # An asset with a ledger has at least its funnel to draw.
-            with PeakMemory() as memory, plot_process.beside() if COUNTS_GATE in spec.gate_names else nullcontext():
+            with PeakMemory() as memory:
                 if launcher is not None and spec.process:
                     launcher(job, progress)
                 else:
                     run_job(job, progress)
                 report = Report.load(work.files)
-                account.write(spec, Artefact(spec.name, partition, identity, work.files), inputs, report)
+                from llm_assets.core import account  # with polars, which a code server can do without
+
+                own = Artefact(spec.name, partition, identity, work.files)
+                account.write(spec, own, inputs, report)
+                views.write(store, own, report)
             manifest = _manifest(
                 spec, partition, identity, config, entries, work, report, seconds=time.perf_counter() - clock, started=started
             ).model_copy(update={"run_id": run_id, "recipe": store.recipe, "peak_memory_bytes": memory.peak_bytes})
@@ -147,9 +153,12 @@ def _judged(
         if returned != sorted(spec.gate_names):
             raise TypeError(f"{spec.name}: gates returned {returned}, the spec promises {sorted(spec.gate_names)}")
         if spec.follows:
+            from llm_assets.core import account
+
             gates.append(account.follows_gate(spec, artefact, inputs))
         store.judge(artefact, gates)
-    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting)
+    before = _before(store, spec, artefact)
+    outcome = Outcome(artefact, report, gates, artefact.manifest(), reused, inputs.waiting, before)
     if not outcome.failed:
         if store.current(spec.name, artefact.partition) != artefact:
             store.accept(artefact)
@@ -158,8 +167,22 @@ def _judged(
     return outcome
 
 
+def _before(store: Store, spec: AssetSpec, artefact: Artefact) -> Artefact | None:
+    """What was current until now; where that is this very artefact or nothing, the crawl before it."""
+    current = store.current(spec.name, artefact.partition)
+    if current is not None and current != artefact:
+        return current
+    older = [crawl for crawl in store.partitions(spec.name) if crawl != artefact.partition] if spec.partitioned else []
+    order = store.crawl_order()
+    mine = order.get(artefact.partition, len(order) + 1)
+    older = [crawl for crawl in older if order.get(crawl, mine) < mine]
+    return store.current(spec.name, older[-1]) if older else None
+
+
 def counts_gate(report: Report) -> Gate:
     """Documents in = kept + dropped by each rule."""
+    from llm_assets.core.ledger import counts_add_up
+
     counts = report.counts
     kept = counts.get("kept", 0)
     dropped = sum(n for key, n in counts.items() if key.startswith("dropped:"))
@@ -208,8 +231,13 @@ def _manifest(
 
 
 def store_root() -> Path:
-    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package)."""
+    """``LLM_ASSETS_STORE``, else ``data/store`` of the checkout (or of the current folder for an installed package).
+
+    Of a URL (``s3://bucket/prefix``): the folder of this machine that mirrors it.
+    """
     chosen = os.environ.get("LLM_ASSETS_STORE")
+    if chosen and "://" in chosen:
+        return mirror_folder(chosen)
     if chosen:
         return Path(chosen).expanduser().resolve()
     return project_root() / "data" / "store"

@@ -37,7 +37,7 @@ def reading(root: Path, artefacts: Iterable[Artefact]) -> Iterator[None]:
     with lock:
         try:
             write_json(note, [artefact.ref for artefact in found])
-            gone = [artefact.ref for artefact in found if not (artefact.files / MANIFEST_FILE).is_file()]
+            gone = [artefact.ref for artefact in found if not (artefact.about / MANIFEST_FILE).is_file()]
             if gone:
                 raise StoreError(f"{', '.join(gone)} was removed from the store while this run began; start it again")
             yield

@@ -4,12 +4,15 @@ Texts are long, so row groups are cut by bytes, not by rows: a reader never has 
 chunk comes near the 2 GiB at which 32-bit offsets wrap (case B51). Files appear by rename: whole or not at all.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import polars as pl
 
+_ROUND = 4
 GROUP_BYTES = 32 * 2**20  # of the texts in a row group; the peak of a reader is a small multiple of it
 
 
@@ -71,3 +74,25 @@ def cut(sizes: Sequence[int], rows: int, size: int) -> list[tuple[int, int]]:
             first, filled = place, 0
         filled += value
     return [*found, (first, len(sizes))]
+
+
+def level(sizes: Sequence[int], rows: int, size: int, least: int) -> list[tuple[int, int]]:
+    """As ``cut``, but of about one size, and as many as are a multiple of four: a few workers then finish together.
+
+    No more are made for that than are of ``least`` size. None has more than ``rows`` rows.
+    """
+    found = cut(sizes, rows, size)
+    total = sum(sizes)
+    count = -(-len(found) // _ROUND) * _ROUND
+    if count > len(found) and total < count * least:
+        count = max(len(found), total // max(1, least))
+    ends = list(accumulate(sizes))
+    while 1 < count < len(sizes):
+        bounds = [0, *(bisect_left(ends, number * total / count) + 1 for number in range(1, count)), len(sizes)]
+        made = list(pairwise(bounds))
+        if all(0 < end - first <= rows for first, end in made):
+            return made
+        if count >= 2 * len(found):
+            break
+        count += _ROUND
+    return found

@@ -85,16 +85,22 @@ def run_shard_steps(
     markers = job.markers()
     markers.sweep()
     if markers.count() < tasks:
-        count = _local_workers(job)
-        if threaded and where.kind == "auto" and count <= MOST_THREADS:
-            _run_here(job, markers, progress, unit, count)
+        threads = threads_here(tasks, workers, where) if threaded else 0
+        if threads:
+            _run_here(job, markers, progress, unit, threads)
         else:
             _run(job, markers, progress, unit)
     progress.update(tasks, tasks, unit)
 
 
-def _local_workers(job: StepsJob) -> int:
-    return max(1, min(job.workers or available_cores(), job.tasks))
+def threads_here(tasks: int, workers: int, executor: ExecutorConfig) -> int:
+    """How many threads of this process run the shards of a ``threaded`` step; 0 where processes do."""
+    count = _local_workers(tasks, workers)
+    return count if executor.kind == "auto" and count <= MOST_THREADS else 0
+
+
+def _local_workers(tasks: int, workers: int) -> int:
+    return max(1, min(workers or available_cores(), tasks))
 
 
 def _run_here(job: StepsJob, markers: Markers, progress: Progress, unit: str, count: int) -> None:
@@ -112,7 +118,7 @@ def _run(job: StepsJob, markers: Markers, progress: Progress, unit: str) -> None
     running: list[_Worker] = []
     try:
         if job.executor.kind in ("auto", "local"):
-            cores, count = available_cores(), _local_workers(job)
+            cores, count = available_cores(), _local_workers(job.tasks, job.workers)
             for first, end in pairwise(number * job.tasks // count for number in range(count + 1)):
                 running.append(_start(job, f"{first:05d}", (str(first), str(end - first)), threads=max(1, cores // count)))
         else:

@@ -56,6 +56,8 @@ class AssetSpec:
     ``follows`` names the input whose kept documents this stage takes in: a gate compares the two ledgers, document by document,
     and the retention funnel goes on from there.
     ``holds_back``: ``f(current, inputs, config, now) -> Waiting | None`` says which new crawls this asset leaves for later.
+    ``loads`` names a function of the section that loads what the entry's first call would have to; a thread calls it while the
+    asset that this one follows is made (``core.ahead``).
     """
 
     name: str
@@ -72,6 +74,7 @@ class AssetSpec:
     tags: dict[str, str] = field(default_factory=dict)
     follows: str = ""
     holds_back: str = ""
+    loads: str = ""
 
     @property
     def checks(self) -> tuple[str, ...]:

@@ -206,6 +206,16 @@ def check(
     return [answer.gate for answer in answers]
 
 
+def load() -> None:
+    """Load great_expectations, and compile the templates of its pages, before the first suite is asked."""
+    import polars as pl
+
+    from llm_assets.core import data_docs, expectations
+
+    asked = expectations.Asked("rows", "expect_table_row_count_to_be_between", {"min_value": 1})
+    data_docs.render("load", expectations.each("load", {"rows": pl.DataFrame({"row": [1]})}, [asked]))
+
+
 def measured(frame: "pl.DataFrame", length: "pl.Expr") -> "pl.DataFrame":
     """A frame with ``length``, and, where it holds texts, with ``text_bytes`` and ``text_hash`` in their place."""
     import polars as pl

@@ -1,26 +1,30 @@
 """What was taken down: ``<store>/takedowns/<id>/``, append-only, beside the artefacts, which never change.
 
 ``request.json`` is written before anything is done: what was asked and by whom, which documents, what was current then, which
-models had read them. ``replaced.jsonl`` grows as artefacts are made anew without them. ``receipt.json``, signed, is the last.
-``remembered/`` keeps, for data that must go, which documents a training read of it: ids and counts, no text.
+models had read them. ``replaced.jsonl`` grows as artefacts are made anew without them, ``redacted.jsonl`` as files that stay
+are changed. ``receipt.json``, signed, is the last. ``remembered/`` keeps, for data that must go, which documents a training
+read of it: ids and counts, no text.
 
 A reader of an older crawl that was made anew is told what it read before, if nothing that was removed concerned it
 (``as_read``): so its identity stays, and it isn't rebuilt.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.jsonio import fsync_folder, read_json, write_json
 
+if TYPE_CHECKING:
+    import polars as pl
+
 FOLDER = "takedowns"
 REQUEST_FILE, RECEIPT_FILE, REPLACED_FILE = "request.json", "receipt.json", "replaced.jsonl"
+REDACTED_FILE = "redacted.jsonl"
 _REMEMBERED = "remembered"
 
 
@@ -85,8 +89,22 @@ class Takedowns:
 
     def replace(self, name: str, replaced: Replaced) -> None:
         """Add a line to what a take-down replaced."""
-        with open(self.folder / name / REPLACED_FILE, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(asdict(replaced)) + "\n")
+        self._append(name, REPLACED_FILE, asdict(replaced))
+
+    def redact(self, name: str, file: Mapping[str, str]) -> None:
+        """Add a line to the files that a take-down changed in place: ``file``, and its sha256 ``before`` and ``after``."""
+        self._append(name, REDACTED_FILE, file)
+
+    def redacted(self, name: str) -> list[dict[str, str]]:
+        """The files that a take-down changed in place."""
+        path = self.folder / name / REDACTED_FILE
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+    def _append(self, name: str, file: str, row: Mapping[str, Any]) -> None:
+        with open(self.folder / name / file, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
         fsync_folder(self.folder / name)
 
     def replaced(self, name: str = "*") -> Iterator[Replaced]:
@@ -108,16 +126,20 @@ class Takedowns:
         """Refs of the artefacts that hold what was taken down, and that no reader needs any more."""
         return {ref for request in self.requests() if self.is_done(request.id) for ref in request.must_go}
 
-    def remember(self, name: str, ref: str, table: pl.DataFrame) -> None:
+    def remember(self, name: str, ref: str, table: "pl.DataFrame") -> None:
         """Keep the documents that trainings read of a data artefact: ``doc_id``, ``rows``, ``readings``."""
         path = self.folder / name / _REMEMBERED / f"{ref.replace('/', '.')}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.write_parquet(path)
 
-    def remembered(self, ref: str) -> pl.DataFrame | None:
+    def remembered(self, ref: str) -> "pl.DataFrame | None":
         """What was kept of a data artefact that is gone."""
         paths = sorted(self.folder.glob(f"*/{_REMEMBERED}/{ref.replace('/', '.')}.parquet"))
-        return pl.read_parquet(paths[0]) if paths else None
+        if not paths:
+            return None
+        import polars as pl  # here, since code servers read these records too, and do without it
+
+        return pl.read_parquet(paths[0])
 
 
 def as_read(artefact: Artefact, inputs: Inputs, config: object) -> str:

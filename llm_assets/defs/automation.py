@@ -5,7 +5,7 @@ import dagster as dg
 from llm_assets.core.identity import find_inputs, identity_of, input_entries
 from llm_assets.core.store import UNPARTITIONED
 from llm_assets.defs import doors, settings
-from llm_assets.defs.jobs import audit, data_refresh, evaluate, foundations, release, train, vocabulary
+from llm_assets.defs.jobs import audit, data_refresh, evaluate, foundations, refresh_check, release, train, vocabulary
 from llm_assets.stages import spec_of
 
 MIX = "training_mix"
@@ -30,7 +30,7 @@ def mix_is_due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipRe
     return dg.RunRequest(run_key=identity)
 
 
-JOBS = (foundations, data_refresh, vocabulary, train, evaluate, release, audit)
+JOBS = (foundations, data_refresh, vocabulary, train, evaluate, refresh_check, release, audit)
 SENSORS = (
     doors.inbox_sensor,
     doors.common_crawl_releases,

@@ -15,4 +15,10 @@ SKINS = (
         "All models side by side on all tasks with intervals and baselines, and samples for a person to read.",
         frozenset({"html"}),
     ),
+    Skin(
+        "refresh_ablation",
+        "evaluation",
+        "Whether the newest crawl helps: tiny models trained with it and without, bits per byte on held-out documents.",
+        frozenset({"pytorch"}),
+    ),
 )

@@ -19,6 +19,11 @@ train = dg.define_asset_job(
 evaluate = dg.define_asset_job(
     "evaluate", selection=dg.AssetSelection.assets("eval_report"), description="All models side by side."
 )
+refresh_check = dg.define_asset_job(
+    "refresh_check",
+    selection=dg.AssetSelection.assets("refresh_ablation"),
+    description="Whether the newest crawl helps: tiny models with it and without.",
+)
 release = dg.define_asset_job(
     "release", selection=dg.AssetSelection.assets("quantized_export", "deployment"), description="Quantise, prove, serve."
 )

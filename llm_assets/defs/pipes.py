@@ -81,7 +81,8 @@ def _explained(job: Job, error: Exception) -> Exception:
     text = str(error)
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         if f"-{int(number)}" in text:
-            return errors.LlmAssetsError(
+            kind = errors.WorkerDied if number == signal.SIGKILL else errors.LlmAssetsError
+            return kind(
                 f"{job.asset} was ended by {number.name}"
                 + (" (often the kernel's out-of-memory killer)" if number == signal.SIGKILL else "")
                 + "; its checkpoints are kept: materialise it again and it goes on"

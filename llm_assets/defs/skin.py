@@ -5,23 +5,33 @@ materialised and ``CURRENT`` stays (a blocking ``@asset_check`` would still reco
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from llm_assets.core.errors import LlmAssetsError
-from llm_assets.core.produce import Outcome, produce
-from llm_assets.core.spec import AssetSpec, Input
+from llm_assets.core import pages
+from llm_assets.core.errors import LlmAssetsError, RecipeError, WorkerDied
+from llm_assets.core.produce import COUNTS_GATE, Outcome, produce
+from llm_assets.core.recipe.base import Section
+from llm_assets.core.recipe.catalogue import CatalogueConfig, Presentation
+from llm_assets.core.spec import FOLLOWS_GATE, AssetSpec, Input
 from llm_assets.core.store import UNPARTITIONED
 from llm_assets.defs import automation_conditions as conditions
 from llm_assets.defs import metadata, settings
 from llm_assets.defs.config import config_class, section_from
 from llm_assets.defs.pipes import launcher
 from llm_assets.defs.progress import LISTENERS, DagsterProgress
-from llm_assets.stages import spec_of
+from llm_assets.stages import all_specs, spec_of
+
+MOST_KINDS = 10  # Dagster refuses more
+_ABOUT = {
+    COUNTS_GATE: "Documents in = kept + dropped by each rule.",
+    FOLLOWS_GATE: "What the stage before kept is what came in: none lost, none from elsewhere, none twice.",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ def checks(spec: AssetSpec) -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 name,
                 asset=spec.name,
+                description=_ABOUT.get(name, f"Judged by {spec.gates} when {spec.name} is made, before it becomes current."),
                 blocking=True,
                 partitions_def=settings.crawls if spec.partitioned else None,
             )
@@ -91,10 +102,13 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
                 launcher=launcher(context),
                 force=force,
                 run_id=context.run.run_id,
+                coming=_selected(context),
             )
         except BaseException as error:
             for listener in LISTENERS:
                 listener.on_fail(spec.name, partition, _said(error))
+            if isinstance(error, WorkerDied):  # it goes on from what it has kept; a second death is final
+                raise dg.RetryRequested(max_retries=1) from error
             if isinstance(error, LlmAssetsError):
                 raise dg.Failure(description=str(error), allow_retries=False) from error
             raise
@@ -103,11 +117,14 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         yield from _results(outcome)
 
     materialise.__annotations__ = {"context": dg.AssetExecutionContext, "config": config_type, "return": Iterator[Any]}
+    shown = presented(skin, settings.recipe().catalogue)
     return dg.asset(
         name=spec.name,
         group_name=skin.group,
-        description=skin.description,
-        kinds=set(skin.kinds) or None,
+        description=shown.description,
+        kinds=set(shown.kinds) or None,
+        owners=shown.owners or None,
+        metadata={"pages": dg.MetadataValue.url(f"{pages.docs_url()}/{pages.INDEX}"), "made_by": spec.module},
         deps=dependencies(spec, section),
         partitions_def=settings.crawls if spec.partitioned else None,
         check_specs=checks(spec) or None,
@@ -115,8 +132,38 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
         pool=skin.pool or ("gpu" if spec.process else None),
         automation_condition=skin.condition or conditions.default(spec),
         output_required=False,
-        tags=spec.tags or None,
+        tags={**spec.tags, **shown.tags} or None,
     )(materialise)
+
+
+def presented(skin: Skin, catalogue: CatalogueConfig) -> Presentation:
+    """What the UI shows of an asset: its skin, and what the recipe's catalogue adds. ``RecipeError`` for too many kinds."""
+    told = catalogue.of(skin.asset, skin.group)
+    kinds = sorted(skin.kinds | set(told.kinds))
+    if len(kinds) > MOST_KINDS:
+        raise RecipeError(
+            f"catalogue: {skin.asset} would have the kinds {', '.join(kinds)}; at most {MOST_KINDS} are shown, name fewer"
+        )
+    said = "\n\n".join(part for part in (told.description, skin.description) if part)
+    return told.model_copy(update={"description": said, "kinds": kinds})
+
+
+def check_catalogue(skins: Iterable[Skin], catalogue: CatalogueConfig) -> None:
+    """``RecipeError`` naming the near miss where the catalogue speaks of a group or an asset that isn't there."""
+    known = {"groups": {skin.group for skin in skins}, "assets": {skin.asset for skin in skins}}
+    for kind, names in known.items():
+        for name in getattr(catalogue, kind):
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
+                raise RecipeError(f"catalogue.{kind}.{name}: no such {kind.removesuffix('s')}; {hint}")
+
+
+def _selected(context: dg.AssetExecutionContext) -> list[tuple[AssetSpec, Section]]:
+    """The assets of this run, with their sections of the recipe."""
+    names = {key.to_user_string() for key in context.job_def.asset_layer.selected_asset_keys}
+    specs = [spec for name, spec in all_specs().items() if name in names and spec.loads]
+    return [(spec, settings.recipe().section(spec.name)) for spec in specs]
 
 
 def _said(error: BaseException) -> str:

@@ -15,18 +15,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numba
-import numpy as np
-from numba.core import caching
+from llm_assets.core.loading import loading
 
-# numba looks for scipy's BLAS when it loads its functions of arrays, a fifth of a second in every process. No loop of
-# ours multiplies matrices.
-_BLAS = "scipy.linalg"
-if _BLAS not in sys.modules:
-    sys.modules[_BLAS] = None  # type: ignore[assignment]
+# numba looks for scipy's BLAS when it loads its functions of arrays, a fifth of a second in every process, and for the
+# coverage package. No loop of ours multiplies matrices or is measured.
+_HIDDEN = [name for name in ("scipy.linalg", "coverage") if name not in sys.modules]
+with loading():
+    sys.modules.update(dict.fromkeys(_HIDDEN))  # type: ignore[arg-type]
+    import numba
     import numba.np.arraymath
+    import numpy as np
+    from numba.core import caching
 
-    del sys.modules[_BLAS]
+    for _name in _HIDDEN:
+        del sys.modules[_name]
 
 _IMPORT = re.compile(rf"^from ({__package__.partition('.')[0]}[\w.]*) import (.*)$", re.MULTILINE)
 _F = TypeVar("_F", bound=Callable[..., Any])

@@ -18,7 +18,7 @@ from llm_assets.stages.audit.needles import Needles
 from llm_assets.stages.audit.search import search
 from llm_assets.stages.audit.verify import verify
 from tests.support import drilled
-from tests.support.drilled import BELOW, CRAWLS, EXACT, FIRST, FOURTH, LATER, NEAR, SECOND, THIRD, VICTIM, Hands, World
+from tests.support.drilled import BELOW, CRAWLS, EXACT, FIRST, LATER, NEAR, SECOND, THIRD, VICTIM, Hands, World
 
 DATA = (*drilled.OF_CRAWL, "tokenized_dataset")
 
@@ -136,9 +136,9 @@ def test_what_is_rebuilt_equals_crawls_that_never_had_it(by_content, tmp_path):
 def test_the_receipt_says_what_was_done_and_holds_no_text(by_content):
     world, receipt, *_ = by_content
     assert (receipt["by"], receipt["reason"], receipt["outcome"]) == ("A. Auditor", "asked by its author", "done")
-    assert {one["crawl"] for one in receipt["documents"].values()} == {FIRST, SECOND, FOURTH}
+    assert {one["crawl"] for one in receipt["documents"].values()} == {FIRST, SECOND}
     remade = {(one["asset"], one["partition"]) for one in receipt["replaced"]}
-    assert {(asset, FIRST) for asset in DATA if asset != "image_dataset"} <= remade
+    assert {(asset, FIRST) for asset in DATA} <= remade
     assert not any(partition == THIRD for _, partition in remade)
     assert Needles([drilled.victim()]).found_in(json.dumps(receipt)) == ""
     key = world.store.root / "takedowns" / ".signing_key.pem"
@@ -182,13 +182,14 @@ def test_a_copy_at_another_address_comes_back_however_often_it_is_killed(world):
     hands = Hands(world)
     receipt = take_down(world, hands, url=VICTIM + "?utm_source=x#top")
     assert hands.told == [one.id for one in Takedowns(world.store.root).requests()] == [receipt["id"]]
-    assert receipt["crawls"] == [FIRST, SECOND, FOURTH]
+    assert receipt["crawls"] == [FIRST, SECOND]
     assert VICTIM not in kept(world, FIRST) and kept(world, FIRST)[EXACT] == drilled.victim()
     assert LATER not in kept(world, SECOND)  # of the older copy, that is back
     assert state(world, [THIRD]) == before
-    for crawl in (FIRST, FOURTH):  # where it is a revisit
+    for crawl in (FIRST, SECOND):  # where it is a revisit
         assert ledger(world, "raw_crawl", crawl, VICTIM) == ("tombstone", f"url: {VICTIM}", None)
     assert not killed.exists() and other.exists()
+    assert hands.cleaned == (f"[taken down: {receipt['id']}]", "sample: another")
     assert {row["file"].rpartition("/")[2] for row in receipt["redacted"]} == {
         "report.json", "probe.json", "model_card.md", "samples.parquet"
     }  # fmt: skip
@@ -222,9 +223,7 @@ def test_one_capture_goes_with_its_revisits_and_a_host_with_those_below_it(world
 
 
 def test_nothing_matches(world):
-    with pytest.raises(
-        Absent, match=r"no crawl holds a document of host nowhere\.example; looked through one, two, three, four"
-    ):
+    with pytest.raises(Absent, match=r"no crawl holds a document of host nowhere\.example; looked through one, two, three"):
         take_down(world, host="nowhere.example")
     assert Takedowns(world.store.root).requests() == []
     receipt = take_down(world, host="nowhere.example", even_if_absent=True)
@@ -257,8 +256,11 @@ def test_the_key_may_be_given(world, monkeypatch, tmp_path):
 
 
 def test_a_crawl_of_nothing_else(world):
-    """All that a crawl has goes: later crawls are left alone all the same."""
-    before = state(world, [FOURTH])
-    take_down(world, host="site2.example")
-    assert kept(world, THIRD) == {}
-    assert state(world, [FOURTH]) == before
+    """All that a crawl has goes: later crawls that it does not concern are left alone all the same."""
+    before = state(world, [THIRD])
+    receipt = take_down(world, host=["site0.example", "victim.example", "wcopy.example", "xnear.example"])
+    assert kept(world, FIRST) == {} and receipt["retired"] == [f"tokenized_dataset[{FIRST}]"]
+    assert kept(world, SECOND)[LATER] == drilled.victim() and VICTIM not in kept(world, SECOND)
+    assert state(world, [THIRD]) == before
+    mix = pl.read_parquet(world.store.current("training_mix").file("documents.parquet"))
+    assert mix.height and mix.filter(pl.col("url").str.contains("site0.example")).is_empty()

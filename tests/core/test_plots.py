@@ -4,7 +4,7 @@ import math
 import pytest
 from PIL import Image
 
-from llm_assets.core import plots
+from llm_assets.core import canvas, plots
 from llm_assets.core.errors import InputError
 
 
@@ -54,6 +54,46 @@ def test_a_line_of_unequal_lengths_names_the_series(tmp_path):
         plots.line(tmp_path / "p.png", {"reward": ([1, 2], [1])}, title="t", x="x", y="y")
 
 
+def test_bars_are_as_long_as_their_values_on_both_sides_of_nought(tmp_path):
+    plots.bars(tmp_path / "p.png", ["a", "b", "c"], [4, -2, 0], title="t", x="x")
+    picture = pixels(tmp_path / "p.png")
+    ours = [
+        (x, y) for x in range(picture.width) for y in range(picture.height) if picture.getpixel((x, y)) == rgb(plots.PALETTE[0])
+    ]
+    middle = min(y for _, y in ours) + (max(y for _, y in ours) - min(y for _, y in ours)) // 2
+    upper, lower = ([x for x, y in ours if (y < middle) == above] for above in (True, False))
+    assert max(upper) - min(upper) == pytest.approx(2 * (max(lower) - min(lower)), abs=3)
+    assert abs(min(upper) - max(lower)) <= 2
+
+
+@pytest.mark.parametrize("steps", [[], [("in", 0, {})], [("in", 3, {}), ("out", 9, {"odd $x$ 中": 1})]])
+def test_a_funnel_of_anything_is_a_picture(tmp_path, steps):
+    plots.funnel(tmp_path / "p.png", steps, title="t")
+    assert (rgb(plots.PALETTE[0]) in colours(tmp_path / "p.png")) == any(left for _, left, _ in steps)
+
+
+@pytest.mark.parametrize(
+    "low, high, said",
+    [
+        (0, 1000, "0 200 400 600 800 1000"),
+        (-0.3, 0.92, "-0.2 0 0.2 0.4 0.6 0.8"),
+        (5, 5, "5"),
+        (0, math.inf, "0"),
+        (math.nan, 1, ""),
+    ],
+)
+def test_ticks_are_round_numbers_in_their_places(low, high, said):
+    found = canvas.ticks(low, high, 7, lambda value: f"{value:.6g}")
+    assert " ".join(text for _, text in found) == said
+    if math.isfinite(high - low) and high > low:
+        assert [low + at * (high - low) for at, _ in found] == pytest.approx([float(text) for text in said.split()])
+
+
+def test_the_font_knows_what_it_cannot_draw():
+    assert canvas.drawable("é") and canvas.drawable("−") and canvas.drawable("Ж")
+    assert not canvas.drawable("中") and not canvas.drawable("\x00")
+
+
 def test_bars_grow_with_their_number_and_stop_at_forty(tmp_path):
     plots.bars(tmp_path / "few.png", ["a", "b"], [1, 2], title="t", x="documents")
     plots.bars(tmp_path / "many.png", [str(n) for n in range(60)], range(60), title="t", x="documents")
@@ -98,11 +138,11 @@ def test_data_uri_round_trips_and_refuses_what_the_ui_cannot_show(tmp_path):
     "values",
     [[], [1.0], [2.0, 2.0, 2.0], [math.nan, 1e300, -1e300], [math.sin(n) * 1e6 for n in range(100_000)]],
 )
-def test_sparkline_stays_under_a_thousand_characters_and_inside_its_frame(values):
+def test_sparkline_stays_small_and_inside_its_frame(values):
     svg = plots.sparkline_svg(values)
-    assert len(svg) < 1_000
+    assert len(svg) < 700
     points = svg.partition('points="')[2].partition('"')[0].split()
-    assert len(points) == min(80, sum(math.isfinite(v) for v in values))
+    assert len(points) == min(50, sum(math.isfinite(v) for v in values))
     for point in points:
         x, y = map(float, point.split(","))
         assert 0 <= x <= 200 and 0 <= y <= 32

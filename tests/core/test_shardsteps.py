@@ -6,10 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_assets.core.errors import InputError, WorkerDied
 from llm_assets.core.progress import Recording, Silent
-from llm_assets.core.shards import cut, group_rows, rows_of, write_shard
+from llm_assets.core.shards import cut, group_rows, level, rows_of, write_shard
 from llm_assets.core.shardsteps import run_shard_steps
 
 STEP = "tests.core.test_shardsteps:step"
@@ -121,3 +123,21 @@ def test_row_groups_are_cut_by_bytes(tmp_path):
     write_shard(tmp_path / "shards/00000.parquet", frame, pl.Schema({"text": pl.String}))
     assert pl.read_parquet(tmp_path / "shards/00000.parquet").equals(frame)
     assert [path.name for path in (tmp_path / "shards").iterdir()] == ["00000.parquet"]
+
+
+@given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 9), st.integers(1, 200), st.integers(1, 100))
+def test_level_shards_hold_all_rows_in_order_and_none_too_many(sizes, rows, size, least):
+    shards = level(sizes, rows, size, least)
+    assert [row for first, end in shards for row in range(first, end)] == list(range(len(sizes)))
+    assert all(end - first <= rows for first, end in shards)
+
+
+def test_level_shards_are_a_multiple_of_four_and_of_one_size():
+    """Four workers, or two, then finish together; cut alone would leave a third of a shard for the end."""
+    assert len(cut([7] * 3_100, 1_000, 10**9)) == 4
+    assert [end - first for first, end in level([7] * 3_100, 1_000, 10**9, 1)] == [775] * 4
+    assert [end - first for first, end in level([7] * 300, 1_000, 10**9, 1_000)] == [150] * 2  # no smaller than asked
+    assert level([7] * 300, 1_000, 10**9, 5_000) == [(0, 300)]
+    heavy = [100] * 10 + [1] * 1_000
+    assert [end - first for first, end in level(heavy, 1_000, 10**9, 1)] == [5, 5, 500, 500]
+    assert level([], 3, 12, 1) == [(0, 0)]

@@ -203,3 +203,11 @@ def test_the_index_lists_the_artefacts_with_their_fate(tmp_path):
     link = '<a href="../cleaned_corpus/c-1/aaa/account/expectations.html">Data Docs</a>'
     assert f"<td>aaa</td><td>demo</td><td></td><td>{link}</td><td>1 hold</td>" in page
     assert '<span class="no">gx_schema</span>' in page
+
+
+def test_loading_leaves_nothing_to_compile_for_the_first_suite(monkeypatch):
+    from jinja2 import Environment
+
+    suites.load()
+    monkeypatch.setattr(Environment, "compile", None)
+    data_docs.render("documents", [])

@@ -7,6 +7,7 @@ from llm_assets.core.errors import RecipeError
 from llm_assets.core.recipe import load_recipe
 from llm_assets.core.recipe.base import Section
 from llm_assets.defs.config import config_class, section_from
+from llm_assets.stages import all_specs
 
 
 class Inner(Section):
@@ -39,8 +40,8 @@ def test_a_value_out_of_range_is_explained():
 @pytest.mark.parametrize("name", ["demo", "smoke", "laptop", "gpu-node"])
 def test_every_section_of_every_recipe_becomes_a_dagster_config(name):
     recipe = load_recipe(name)
-    for asset, value in recipe:
-        if isinstance(value, Section):
-            kind = config_class(asset, value)
-            kind.to_config_schema()
-            assert section_from(kind(), value)[0] == value
+    for asset in all_specs():
+        value = recipe.section(asset)
+        kind = config_class(asset, value)
+        kind.to_config_schema()
+        assert section_from(kind(), value)[0] == value

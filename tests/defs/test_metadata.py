@@ -1,8 +1,12 @@
 """Metadata: numbers stay numbers, NaN becomes text, page text is never Markdown."""
 
+import math
+
 import dagster as dg
+import polars as pl
 
 from llm_assets.core.artefact import Artefact
+from llm_assets.core.claims import Claim
 from llm_assets.core.manifest import Manifest
 from llm_assets.core.produce import Outcome
 from llm_assets.core.report import COLUMNS, Gate, Report
@@ -65,6 +69,56 @@ def test_an_asset_links_to_its_data_docs_and_samples(tmp_path, monkeypatch):
     check = metadata.check_result(outcome.artefact, Gate("gx_schema", True, metadata={"rows": 3}))
     assert check.metadata["data_docs"].url == found["data_docs"].url and check.metadata["rows"].value == 3
     assert "data_docs" not in metadata.check_result(outcome.artefact, Gate("counts_add_up", True)).metadata
+
+
+def before_of(tmp_path, counts):
+    files = tmp_path / "before"
+    files.mkdir()
+    MANIFEST.model_copy(update={"identity": "old", "counts": counts}).save(files)
+    return Artefact("cleaned_corpus", "c-1", "old", files)
+
+
+def test_counts_say_their_share_and_their_change(tmp_path):
+    counts = {"documents_in": 200, "kept": 150, "dropped:gopher_min_words": 50, "dropped:language": 0, "shards": 3}
+    earlier = {"documents_in": 100, "kept": 150, "dropped:pii": 7, "dropped:language": 1, "shards": 3}
+    rows = metadata.changes(counts, before_of(tmp_path, earlier))
+    assert rows == [
+        {"count": "documents in", "now": "200", "change": "+100 (+100.0%)"},
+        {"count": "kept", "now": "150 (75.0%)", "change": "="},
+        {"count": "dropped: gopher min words", "now": "50 (25.0%)", "change": "+50 (new)"},
+        {"count": "dropped: language", "now": "0 (0.0%)", "change": "-1 (-100.0%)"},
+        {"count": "shards", "now": "3", "change": "="},
+        {"count": "dropped: pii", "now": "0 (0.0%)", "change": "-7 (-100.0%)"},
+    ]
+    assert metadata.changes({"steps": 1200}, None) == [{"count": "steps", "now": "1,200"}]
+
+
+def test_what_a_person_wants_first_comes_first(tmp_path):
+    claim = Claim("c", "the model learns", 1.5, 2.0, True, interval=(1.4, 1.6), note="trigram 1.7")
+    report = Report(
+        counts={"documents_in": 4, "kept": 2},
+        metrics={"funnel": [1], "claims": [claim.row()], "figure": 1},
+        samples={"a text": "<b>"},
+        plots={"A plot": "a.png"},
+    )
+    pl.DataFrame({"step": [1, 2], "loss_nats": [4.0, 2.5]}).write_parquet(tmp_path / "history.parquet")
+    before = before_of(tmp_path, {"kept": 1})
+    outcome = Outcome(Artefact("cleaned_corpus", "c-1", "abc", tmp_path), report, [], MANIFEST, False, before=before)
+    found = metadata.of_outcome(outcome)
+    assert list(found)[:7] == ["counts", "compared_with", "share_kept", "claims", "loss_nats", "seconds", "gpu_hours"]
+    assert list(found)[-5:] == ["a_text", "path", "identity", "bytes", "inputs"]
+    assert found["compared_with"].value == "cleaned_corpus/c-1/old"
+    (row,) = found["claims"].records
+    assert row.data == {"claim": "the model learns (trigram 1.7)", "holds": "yes: 1.5 (1.4 … 1.6) against 2"}
+    assert "funnel" not in found and found["figure"].value == 1
+
+
+def test_a_curve_is_a_picture_that_the_ui_shows_inline():
+    """The UI shows Markdown of at most 1,000 characters in the table itself."""
+    found = metadata.sparkline("loss_nats", [math.sin(step) * 1000 for step in range(3000)])
+    assert found.value.startswith("![loss_nats](data:image/svg+xml;base64,")
+    assert len(found.value) < 1000
+    assert metadata.sparkline("x", [4.0, 2.5]).value.endswith(" 4 → 2.5")
 
 
 def test_a_table_tells_dagster_its_columns_and_what_each_comes_from(tmp_path):

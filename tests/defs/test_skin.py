@@ -3,8 +3,10 @@
 import dagster as dg
 import pytest
 
+from llm_assets.core.errors import RecipeError, WorkerDied
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
+from llm_assets.core.recipe.catalogue import CatalogueConfig, Presentation
 from llm_assets.core.store import Store
 from llm_assets.defs import skin as skin_module
 from llm_assets.defs.skin import Skin
@@ -15,6 +17,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 class ToyRecipe:
     name = "toy"
+    catalogue = CatalogueConfig()
 
     def section(self, asset: str) -> Section:
         return {"numbers": toy.NumbersConfig(), "total": toy.TotalConfig()}[asset]
@@ -123,3 +126,61 @@ def test_a_user_error_fails_without_a_retry(house):
     failure = next(e for e in result.all_events if e.is_step_failure).step_failure_data
     assert "make them even" in failure.user_failure_data.description
     assert not any(e.is_step_up_for_retry for e in result.all_events)
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_process_of_a_step_that_the_memory_killer_takes_is_started_once_more(house, monkeypatch, deaths):
+    """Case B49, of a training or a shard's worker: the run lives, and the step goes on from what it kept; two deaths are final."""
+    _, instance, numbers, _ = house
+    lives = iter([*([WorkerDied("numbers was ended by SIGKILL")] * deaths), None])
+
+    def dying(*arguments, **options):
+        if (death := next(lives)) is not None:
+            raise death
+        return produce(*arguments, **options)
+
+    monkeypatch.setattr(skin_module, "produce", dying)
+    result = run(instance, [numbers], "one")
+    assert result.success == (deaths == 1)
+    assert sum(event.is_step_up_for_retry for event in result.all_events) == 1
+    assert len(result.asset_materializations_for_node("numbers")) == (1 if deaths == 1 else 0)
+
+
+def test_the_catalogue_and_the_skin_say_what_the_ui_shows(house, monkeypatch):
+    catalogue = CatalogueConfig(
+        groups={"toy": Presentation(owners=["team:toys"], tags={"level": "low"})},
+        assets={"total": Presentation(description="Ask Ann.", kinds=["python"])},
+    )
+    shown = skin_module.presented(Skin("total", "toy", "Their sum.", frozenset({"parquet"})), catalogue)
+    assert shown.description == "Ask Ann.\n\nTheir sum." and shown.kinds == ["parquet", "python"]
+    monkeypatch.setattr(ToyRecipe, "catalogue", catalogue)
+    spec = skin_module.asset(Skin("total", "toy", "Their sum.")).get_asset_spec(dg.AssetKey("total"))
+    assert spec.owners == ["team:toys"] and spec.tags["level"] == "low" and "dagster/kind/python" in spec.tags
+    assert spec.metadata["pages"].url.endswith("/data_docs/index.html")
+
+
+def test_too_many_kinds_and_unknown_names_in_the_catalogue_are_named():
+    skins = [Skin("total", "toy", "Their sum.", frozenset({"parquet"}))]
+    many = CatalogueConfig(assets={"total": Presentation(kinds=[f"k{n}" for n in range(10)])})
+    with pytest.raises(RecipeError, match="at most 10"):
+        skin_module.presented(skins[0], many)
+    with pytest.raises(RecipeError, match=r"catalogue\.assets\.totl: no such asset; did you mean 'total'"):
+        skin_module.check_catalogue(skins, CatalogueConfig(assets={"totl": Presentation()}))
+    with pytest.raises(RecipeError, match=r"catalogue\.groups\.x: no such group; there are: toy"):
+        skin_module.check_catalogue(skins, CatalogueConfig(groups={"x": Presentation()}))
+
+
+def test_what_was_current_is_what_a_new_artefact_is_compared_with(house):
+    store, instance, numbers, total = house
+    assert run(instance, [numbers], "one").success
+    store.number_crawl("one")
+    first = produce(store, toy.TOTAL, toy.TotalConfig())
+    assert first.before is None
+    second = produce(store, toy.TOTAL, toy.TotalConfig(factor=2))
+    assert second.before == first.artefact
+    assert produce(store, toy.TOTAL, toy.TotalConfig(factor=2)).before is None
+    later = produce(store, toy.NUMBERS, toy.NumbersConfig(), partition="two")
+    assert later.before == store.current("numbers", "one")
+    result = run(instance, [total], config={"total": {"factor": 3}})
+    (event,) = result.asset_materializations_for_node("total")
+    assert event.metadata["compared_with"].value == second.artefact.ref

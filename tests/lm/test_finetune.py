@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given
@@ -57,6 +58,22 @@ def test_units_stay_together():
     order = list(sampler(units=units))
     assert len(order) == 10 * 8 * 3
     assert all(order[at : at + 3] == units[order[at] // 3] for at in range(0, len(order), 3))
+
+
+def test_steps_are_written_down_as_they_are_read(tmp_path):
+    rows = [{"id": f"r{n}", "doc_id": f"d{n % 7}", "rejected_doc_id": None if n % 2 else f"d{n}"} for n in range(50)]
+    order = sampler(steps=6, batch=8).order
+    finetune.write_steps(tmp_path, order, rows, 6)
+    table = pl.read_parquet(tmp_path / finetune.STEPS_FILE)
+    assert table.rows() == [(at // 8 + 1, *rows[row].values()) for at, row in enumerate(order)]
+    finetune.write_steps(tmp_path, order, [{"id": row["id"], "doc_id": row["doc_id"]} for row in rows], 6)
+    assert pl.read_parquet(tmp_path / finetune.STEPS_FILE).columns == ["step", "id", "doc_id"]
+
+
+def test_the_best_step_is_the_one_with_the_lowest_validation_loss():
+    losses = [(5, None), (10, 2.0), (20, 1.5), (30, 1.7)]
+    assert finetune.best_step([{"step": step, "validation_loss_nats": loss} for step, loss in losses]) == 20
+    assert finetune.best_step([{"step": 5, "validation_loss_nats": None}]) == 0
 
 
 def test_an_empty_group_is_refused():

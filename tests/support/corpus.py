@@ -89,6 +89,23 @@ def make_tokens(folder: Path, survivors: Path, tokenizer: Path, config: Tokenize
     return files
 
 
+def two_crawls(root: Path, pages: int = 120) -> tuple[Inputs, str, str]:
+    """A mix of c1 and of a later c2 that replaced c1's first page; with its tokenizer. Also the old and the new document's id."""
+    first = shards(root / "d/c1", rows(pages))
+    tokenizer = make_tokenizer(root / "tokenizer", first)
+    old = pl.read_parquet(first / "shards/*.parquet").row(0, named=True)
+    changed = row(old["url"], "A new text of the same page, the river and the sea and the mill.", day=2)
+    second = shards(root / "d/c2", [changed, *rows(pages // 2, seed=5, prefix="n", day=2)])
+    pl.DataFrame({"doc_id": [old["doc_id"]], "by_doc_id": [changed["doc_id"]], "crawl": ["c1"]}).write_parquet(
+        second / "superseded.parquet"
+    )
+    tokens = [make_tokens(root / f"t{number}", crawl, tokenizer) for number, crawl in enumerate((first, second))]
+    config = TrainingMixConfig(languages={"en": 1.0}, validation_fraction=0.1)
+    _, found = make_mix(root / "mix", [first, second], tokens, config)
+    folders = {name: [a.files for a in artefacts] for name, artefacts in found.artefacts.items()}
+    return Inputs.of({**folders, "tokenizer": [tokenizer]}), str(old["doc_id"]), str(changed["doc_id"])
+
+
 def make_mix(folder: Path, survivors: list[Path], tokens: list[Path], config: TrainingMixConfig) -> tuple[Path, Inputs]:
     """training_mix, and the inputs from which a training reads it."""
     out = WorkDir.at(folder)

@@ -1,7 +1,7 @@
-"""A small real store to take things down from: four crawls of one's own files, made by the real stages up to the mix.
+"""A small real store to take things down from: three crawls of one's own files, made by the real stages up to the mix.
 
-The victim's page has a word-for-word copy and a changed one in its own crawl, and copies in the later ones; one later crawl has
-nothing to do with it.
+The victim's page has a word-for-word copy and a changed one in its own crawl; the second crawl meets it unchanged, and another
+copy of it; the third has nothing to do with it.
 """
 
 import json
@@ -18,13 +18,12 @@ from llm_assets.core.store import Store
 from llm_assets.stages import all_specs, spec_of
 from tests.support import articles
 
-FIRST, SECOND, THIRD, FOURTH = "one", "two", "three", "four"
-CRAWLS = (FIRST, SECOND, THIRD, FOURTH)
+FIRST, SECOND, THIRD = CRAWLS = ("one", "two", "three")
 VICTIM = "http://victim.example/page"
 BELOW = "http://sub.victim.example/other"
 EXACT, NEAR, LATER = "http://wcopy.example/page", "http://xnear.example/page", "http://zlater.example/page"
 ONCE = ("tombstones",)
-OF_CRAWL = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "image_dataset")
+OF_CRAWL = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards")
 OF_ALL = ("training_mix",)
 _DATE = "2026-10-01T00:00:00Z"
 
@@ -49,9 +48,7 @@ def rows(crawl: str, without: Sequence[str] = ()) -> list[dict[str, str]]:
         changed[40] = changed[70] = "elsewhere"
         pages |= {VICTIM: victim(), BELOW: texts()[1], EXACT: victim(), NEAR: " ".join(changed)}
     if crawl == SECOND:
-        pages[LATER] = victim()
-    if crawl == FOURTH:
-        pages |= {VICTIM: victim(), "http://site0.example/3": texts()[5]}
+        pages |= {LATER: victim(), VICTIM: victim(), "http://site0.example/3": texts()[5]}
     return [{"url": url, "text": text, "date": _DATE} for url, text in pages.items() if url not in without]
 
 
@@ -128,3 +125,6 @@ class Hands:
 
     def history(self):
         return []
+
+    def clean(self, change):
+        self.cleaned = change(f"sample: {victim()}"), change("sample: another")

@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 import pytest
 
+from llm_assets.core.recipe.catalogue import CatalogueConfig
 from llm_assets.defs import doors
 from llm_assets.defs import skin as skins
 from llm_assets.defs.skin import Skin
@@ -12,6 +13,8 @@ from tests.support import toy
 
 
 class _Recipe:
+    catalogue = CatalogueConfig()
+
     @staticmethod
     def section(name):
         return {"numbers": toy.NumbersConfig(), "total": toy.TotalConfig()}[name]

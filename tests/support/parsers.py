@@ -7,9 +7,13 @@ import sys
 import time
 
 from llm_assets.stages.extract.html import Page
+from llm_assets.stages.extract.parser import READY
 
 
 def main(mode: str) -> None:
+    if mode == "never":
+        sys.exit("there is no parser here")
+    print(READY.decode(), flush=True)
     for line in sys.stdin.buffer:
         job = json.loads(line)
         if "bad" in job["url"]:

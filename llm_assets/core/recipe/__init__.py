@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from llm_assets.core.errors import RecipeError
 from llm_assets.core.recipe.audit import ComputeCostConfig, DagsterEventsConfig, TrainingContentSummaryConfig
 from llm_assets.core.recipe.base import Section, execution, explain, identity_values
+from llm_assets.core.recipe.catalogue import CatalogueConfig
 from llm_assets.core.recipe.corpus import (
     CleanedCorpusConfig,
     DedupedShardsConfig,
@@ -22,7 +23,7 @@ from llm_assets.core.recipe.corpus import (
     ImageDatasetConfig,
 )
 from llm_assets.core.recipe.crawl import RawCrawlConfig, TombstonesConfig
-from llm_assets.core.recipe.evaluation import EvalReportConfig, EvalSuiteConfig
+from llm_assets.core.recipe.evaluation import EvalReportConfig, EvalSuiteConfig, RefreshAblationConfig
 from llm_assets.core.recipe.executor import ExecutorConfig
 from llm_assets.core.recipe.post_training import (
     InstructionDatasetConfig,
@@ -41,11 +42,12 @@ DEFAULT_RECIPE = "demo"
 
 
 class Recipe(Section):
-    """One frozen tree; the field names below ``name`` are the asset names."""
+    """One frozen tree; the field names below ``catalogue`` are the asset names."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="Names the CURRENT pointers in the store")
     description: str = ""
     executor: ExecutorConfig = Field(ExecutorConfig(), description="Where the data stages make their shards")
+    catalogue: CatalogueConfig = Field(CatalogueConfig(), description="Descriptions, owners and tags in the UI")
     raw_crawl: RawCrawlConfig = RawCrawlConfig()
     tombstones: TombstonesConfig = TombstonesConfig()
     extracted_pages: ExtractedPagesConfig = ExtractedPagesConfig()
@@ -63,6 +65,7 @@ class Recipe(Section):
     rlhf_model: RlhfModelConfig = RlhfModelConfig()
     eval_suite: EvalSuiteConfig = EvalSuiteConfig()
     eval_report: EvalReportConfig = EvalReportConfig()
+    refresh_ablation: RefreshAblationConfig = RefreshAblationConfig()
     quantized_export: QuantizedExportConfig = QuantizedExportConfig()
     deployment: DeploymentConfig = DeploymentConfig()
     dagster_events: DagsterEventsConfig = DagsterEventsConfig()

@@ -1,8 +1,19 @@
-"""Sections of the evaluation group: eval_suite, eval_report."""
+"""Sections of the evaluation group: eval_suite, eval_report, refresh_ablation."""
 
 from pydantic import Field
 
 from llm_assets.core.recipe.base import Section, execution
+from llm_assets.core.recipe.pretraining import BaseModelConfig, ModelShape
+
+_TINY = BaseModelConfig(
+    model=ModelShape(hidden_size=96, n_layers=2, n_heads=3, n_kv_heads=3, head_dim=32, ffn_size=256),
+    train_tokens=81_920,
+    sequence_length=128,
+    batch_rows=8,
+    evaluate_every_steps=80,
+    validation_tokens=8_192,
+    checkpoint_every_steps=10_000,
+)
 
 
 class EvalSuiteConfig(Section):
@@ -35,3 +46,12 @@ class EvalReportConfig(Section):
     device: str = execution("auto", description="auto, cpu, cuda or cuda:N")
     threads: int = execution(0, ge=0, description="Threads of one torch operation; 0 = all cores")
     batch_size: int = execution(64, ge=1, description="Sequences a forward pass")
+
+
+class RefreshAblationConfig(Section):
+    """Whether the newest crawl of the mix helps: a tiny model trained with it and without, on equal budgets, for some seeds."""
+
+    training: BaseModelConfig = Field(_TINY, description="Of each of the models, as in base_model; its seed is set by seeds")
+    seeds: list[int] = Field([1, 2, 3], min_length=2, description="Each trains a pair of models; at least two")
+    heldout_documents: int = Field(120, ge=8, description="Documents that are scored: the evaluation suite's, at most so many")
+    resamples: int = Field(2_000, ge=100, description="Bootstrap resamples behind the 95 % interval")

@@ -29,9 +29,10 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 class Needles:
-    """The runs of some texts."""
+    """The runs of some texts, and strings that are known to the letter, such as a picture in base64."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], literals: Iterable[str] = ()) -> None:
+        self._literals = tuple(literals)
         self._runs: dict[int, set[tuple[str, ...]]] = {}
         for text in texts:
             said = words(text)
@@ -42,12 +43,15 @@ class Needles:
         self._firsts = {size: {run[0] for run in runs} for size, runs in self._runs.items()}
 
     def __bool__(self) -> bool:
-        return bool(self._runs)
+        return bool(self._runs or self._literals)
 
     def found_in(self, text: str) -> str:
         """The first run that a string holds, "" for none. Mark-up is looked at with and without its tags."""
-        if not self._runs or len(text) < 2 * _LEAST:
+        if len(text) < 2 * _LEAST:
             return ""
+        found = next((literal[:40] for literal in self._literals if literal in text), "")
+        if not self._runs or found:
+            return found
         found = self._first(words(text))
         if not found and "<" in text and ">" in text:
             found = self._first(words(_TAG.sub(" ", text)))

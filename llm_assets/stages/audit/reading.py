@@ -16,7 +16,7 @@ import polars as pl
 from llm_assets.core import rowindex
 from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.jsonio import read_json
-from llm_assets.core.manifest import MANIFEST_FILE, Manifest
+from llm_assets.core.manifest import Manifest
 from llm_assets.core.takedowns import Takedowns
 
 if TYPE_CHECKING:
@@ -87,16 +87,9 @@ class Reading:
             if name.partition("/")[0] in TABLES:
                 yield name, (ref, files), through
         for name in read:
-            folder = self._folder(name) if name.partition("/")[0] in MODELS else None
+            folder = self.inputs.lookup(name) if name.partition("/")[0] in MODELS else None
             if folder is not None:
                 yield from self._data_of(name, folder, (*through, name))
-
-    def _folder(self, ref: str) -> Path | None:
-        for artefact in (a for artefacts in self.inputs.artefacts.values() for a in artefacts):
-            if artefact.ref == ref:
-                return artefact.files
-        folder = self.inputs.store / ref if self.inputs.store is not None else None
-        return folder if folder is not None and (folder / MANIFEST_FILE).exists() else None
 
     def rows(self, data: str) -> list[tuple[str, int, int]]:
         """(doc_id, rows, readings of one pass) of the documents in a training table, also of one that was taken down."""
@@ -106,7 +99,7 @@ class Reading:
         return self._tables[data]
 
     def _table(self, data: str) -> pl.DataFrame | None:
-        folder = self._folder(data)
+        folder = self.inputs.lookup(data)
         if folder is not None:
             return training_rows(folder, data, self.documents)
         kept = self._records.remembered(data) if self._records is not None else None
@@ -116,7 +109,7 @@ class Reading:
         """doc_id → steps; None where the model wrote no order down."""
         ref, files = trained
         if ref not in self._steps:
-            if data.startswith("training_mix/") and (files / ORDER_FILE).is_file() and self._folder(data) is not None:
+            if data.startswith("training_mix/") and (files / ORDER_FILE).is_file() and self.inputs.lookup(data) is not None:
                 self._steps[ref] = self._of_mix(data, files)
             else:
                 self._steps[ref] = self._written(files) if (files / STEPS_FILE).is_file() else None

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from llm_assets.core.errors import InputError
+from llm_assets.core.errors import InputError, StoreBusy
 from llm_assets.core.jsonio import write_atomic
 from llm_assets.stages.audit.needles import Needles
 from llm_assets.stages.audit.search import Decoder, look, said
@@ -28,14 +28,17 @@ Change = Callable[[Any], Any]
 
 
 def scrub(path: Path, needles: Needles, mark: str, decoders: list[Decoder]) -> None:
-    """Rewrite one file without the texts. Raises ``InputError`` where it still holds some after."""
+    """Rewrite one file without the texts. Raises ``InputError`` where it still holds some, ``StoreBusy`` where it is locked."""
     head = path.read_bytes()[:16]
 
     def change(value: Any) -> Any:
-        return _changed(value, needles, mark, decoders)
+        return changed(value, needles, mark, decoders)
 
     if head.startswith(_SQLITE):
-        _database(path, needles, change)
+        try:
+            _database(path, needles, change)
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"{path}: {error}; stop what has it open (the UI, the daemon), then say the same again") from error
     elif head.startswith(_PARQUET):
         write_atomic(path, _table(path, change))
     elif path.suffix in (".json", ".jsonl") or head[:1] in (b"{", b"["):
@@ -48,15 +51,16 @@ def scrub(path: Path, needles: Needles, mark: str, decoders: list[Decoder]) -> N
         raise InputError(f"{path} still holds what is taken down ({left.where}), and can't be changed; remove it, then go on")
 
 
-def _changed(value: Any, needles: Needles, mark: str, decoders: list[Decoder]) -> Any:
+def changed(value: Any, needles: Needles, mark: str, decoders: list[Decoder]) -> Any:
+    """A JSON value, or a string that may be JSON itself, with the mark for each string that holds some of the texts."""
     if isinstance(value, str):
         return _string(value, needles, mark, decoders)
     if isinstance(value, dict):
-        return {key: _changed(item, needles, mark, decoders) for key, item in value.items()}
+        return {key: changed(item, needles, mark, decoders) for key, item in value.items()}
     if isinstance(value, list):
         if len(value) >= _IDS and all(isinstance(one, int) and not isinstance(one, bool) for one in value):
             return [] if any(needles.found_in(text) for text in said(value, decoders)) else value
-        return [_changed(item, needles, mark, decoders) for item in value]
+        return [changed(item, needles, mark, decoders) for item in value]
     return value
 
 
@@ -69,8 +73,8 @@ def _string(value: str, needles: Needles, mark: str, decoders: list[Decoder]) ->
             inner = json.loads(value)
         except ValueError:
             return mark
-        changed = json.dumps(_changed(inner, needles, mark, decoders), ensure_ascii=False)
-        return mark if needles.found_in(changed) else changed
+        outer = json.dumps(changed(inner, needles, mark, decoders), ensure_ascii=False)
+        return mark if needles.found_in(outer) else outer
     return mark
 
 
@@ -106,9 +110,9 @@ def _json(data: bytes, change: Change, otherwise: Callable[[str], str]) -> bytes
 
 def _table(path: Path, change: Change) -> bytes:
     frame = pl.read_parquet(path)
-    changed = [pl.Series(one.name, [change(cell) for cell in one.to_list()], one.dtype, strict=False) for one in _texts(frame)]
+    columns = [pl.Series(one.name, [change(cell) for cell in one.to_list()], one.dtype, strict=False) for one in _texts(frame)]
     target = io.BytesIO()
-    frame.with_columns(changed).write_parquet(target, compression="zstd")
+    frame.with_columns(columns).write_parquet(target, compression="zstd")
     return target.getvalue()
 
 

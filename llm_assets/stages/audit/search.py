@@ -30,6 +30,7 @@ _TOKENS_AT_ONCE = 1 << 20
 _OVERLAP = 256  # tokens, or characters, that two pieces share: a run of words is never cut in two
 _PIECE = 1 << 22  # characters looked at at once
 _HEAD = 1 << 16
+_MOST_ZEROS, _WIDE_ZEROS = 1 / 64, 1 / 4  # share of zero bytes in a text; in one of two bytes a character
 _READABLE = re.compile(rb"[\t\n -~\x80-\xff]{24,}")
 _SQLITE = b"SQLite format 3\x00"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -145,18 +146,20 @@ def _whole_parts(data: bytes) -> Iterator[bytes]:
 
 
 def _plain(data: bytes) -> Iterator[tuple[str, str]]:
-    if data.count(b"\x00", 0, _HEAD) > _HEAD // 64:  # no text: of weights only what could be read is looked at
-        runs = [found.decode("utf-8", "replace") for found in _READABLE.findall(data)]
-        yield from (("readable bytes", "\n".join(runs[start : start + 10_000])) for start in range(0, len(runs), 10_000))
-    else:
-        yield from _pieces(data)
+    zeros = data.count(b"\x00", 0, _HEAD) / max(1, min(len(data), _HEAD))
+    if zeros < _MOST_ZEROS:
+        yield from _pieces(data.decode("utf-8", "replace"))
+        return
+    # no text: of weights only what could be read is looked at
+    runs = [found.decode("utf-8", "replace") for found in _READABLE.findall(data)]
+    yield from (("readable bytes", "\n".join(runs[start : start + 10_000])) for start in range(0, len(runs), 10_000))
+    if zeros > _WIDE_ZEROS:
+        yield from _pieces(data.decode("utf-16-le", "replace"))
 
 
-def _pieces(data: bytes) -> Iterator[tuple[str, str]]:
-    for encoding in ("utf-8", *(("utf-16-le",) if data.count(b"\x00", 0, 4096) > 1024 else ())):
-        text = data.decode(encoding, "replace")
-        for start in range(0, len(text), _PIECE):
-            yield f"text from character {start:,} on", text[start : start + _PIECE + _OVERLAP]
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(text), _PIECE):
+        yield f"text from character {start:,} on", text[start : start + _PIECE + _OVERLAP]
 
 
 def _json(data: bytes, decoders: list[Decoder]) -> Iterator[tuple[str, str]]:

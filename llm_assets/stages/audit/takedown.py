@@ -4,6 +4,7 @@ A crawl is concerned if it holds a document that is taken down, or if its ledger
 it dropped: that one comes back, unless its content is what was taken down. All other crawls stay as they are, to the byte.
 """
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from llm_assets.core.manifest import MANIFEST_FILE
 from llm_assets.core.store import UNPARTITIONED, Store
 from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.audit import selection, trace
+from llm_assets.stages.audit.needles import Needles
 from llm_assets.stages.audit.reading import MODELS, Reading, Use
 
 # what is made of a crawl, in order; and what is made of all crawls and holds their texts
 OF_CRAWL = ("raw_crawl", "extracted_pages", "cleaned_corpus", "deduped_shards", "image_dataset", "tokenized_dataset")
 OF_ALL = ("training_mix", "instruction_dataset", "preference_dataset")
+_IMAGES, _SHEET, _PIECE = "images.parquet", "contact_sheet.png", 120
 COMPARED = ("deduped_shards", "image_dataset")  # made by comparing with older crawls
 _HOLDERS = (*OF_CRAWL, "instruction_dataset", "preference_dataset")
 HOLDS, REVISITS = "holds documents that are taken down", "holds revisits of them"
@@ -237,13 +240,25 @@ def _plan(concerned: Mapping[str, str], order: list[str], standings: Iterable[St
     return Plan(tuple(certain), tuple(possible))
 
 
-def texts_of(root: Path, refs: Iterable[str], documents: Iterable[str]) -> set[str]:
-    """What documents say, as the versions that hold them have it: main text and description."""
+def needles_of(root: Path, refs: Iterable[str], documents: Iterable[str]) -> Needles:
+    """What documents say, as the versions that hold them have it: main text, description, caption; sheets of their images."""
     wanted = pl.col("doc_id").is_in(list(documents))
-    found: set[str] = set()
-    for ref in refs:
-        if ref.partition("/")[0] in ("extracted_pages", "cleaned_corpus", "deduped_shards"):
-            for shard in sorted((root / ref / "shards").glob("*.parquet")):
+    texts: set[str] = set()
+    sheets: set[str] = set()
+    for asset, folder in ((ref.partition("/")[0], root / ref) for ref in refs):
+        if asset in ("extracted_pages", "cleaned_corpus", "deduped_shards"):
+            for shard in sorted((folder / "shards").glob("*.parquet")):
                 rows = pl.scan_parquet(shard).filter(wanted).select("text", "description").collect()
-                found.update(text for row in rows.iter_rows() for text in row if text)
-    return found
+                texts.update(text for row in rows.iter_rows() for text in row if text)
+        elif asset == "image_dataset" and (folder / _IMAGES).is_file():
+            rows = pl.scan_parquet(folder / _IMAGES).filter(wanted).select("caption").collect()
+            texts.update(caption for caption in rows["caption"] if caption)
+            sheets.update(_middle(folder / _SHEET) if rows.height else ())
+    return Needles(texts, sheets)
+
+
+def _middle(picture: Path) -> Iterator[str]:
+    """A piece of a picture as it stands in Dagster's history, which no other picture has."""
+    coded = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else ""
+    if len(coded) > 3 * _PIECE:
+        yield coded[len(coded) // 2 : len(coded) // 2 + _PIECE]

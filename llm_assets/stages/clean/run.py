@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from llm_assets.core import plots
+from llm_assets.core import plots, suites
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
-from llm_assets.core.documents import CLEANED
+from llm_assets.core.documents import CLEANED, EXTRACTED
 from llm_assets.core.ledger import LEDGER, write_ledger
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.cleaning import CleanedCorpusConfig
@@ -23,9 +23,10 @@ from llm_assets.core.tombstones import Tombstones
 from llm_assets.stages.clean import pii
 from llm_assets.stages.clean.filters import datatrove, measured, rules_of
 from llm_assets.stages.clean.filters.base import Rule, count, judge, prepare
-from llm_assets.stages.clean.language import expect, identify_all
+from llm_assets.stages.clean.language import LIKELY, expect, identify_all
 from llm_assets.stages.clean.standardise import standardise_all
 
+_NONSENSE = "Mixa lorem texto che oder with the und. " * 8
 CAPTURES_FILE = "captures.parquet"  # of extracted_pages
 
 
@@ -57,6 +58,14 @@ def run(inputs: Inputs, out: WorkDir, config: CleanedCorpusConfig, progress: Pro
         threaded=not config.datatrove_filters,  # which are written in Python, and hold the interpreter's lock
     )
     return _report(out, config)
+
+
+def load(config: CleanedCorpusConfig) -> None:
+    """Read both language models, load the compiled loops, which a text in no language calls all, and what checks them."""
+    expect(LIKELY, config.language)
+    row = {name: "" for name, kind in EXTRACTED.items() if kind == pl.String} | {"text": _NONSENSE}
+    clean(pl.DataFrame([row], schema=EXTRACTED, orient="row"), "", config, Tombstones.load(None))
+    suites.load()
 
 
 def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:
@@ -209,6 +218,6 @@ def _report(out: WorkDir, config: CleanedCorpusConfig) -> Report:
     if kept.height:
         plots.histogram(out.files / "words.png", kept["n_words"].clip(0, 1000).to_list(), title="Words a document", x="words")
         charts["words a document"] = "words.png"
-    sampled = kept.sort("doc_id").head(3).iter_rows(named=True)
+    sampled = kept.bottom_k(3, by="doc_id").sort("doc_id").iter_rows(named=True)
     samples = {row["title"] or row["doc_id"]: row["text"][:500] for row in sampled}
     return Report(counts=counts, metrics=figures, plots=charts, samples=samples)

@@ -27,16 +27,11 @@ _COPIED = 1 << 22  # bytes at a time
 
 
 def run(inputs: Inputs, out: WorkDir, config: RawCrawlConfig, progress: Progress) -> Report:
-    """Write the crawl ``raw_crawl`` without what ``tombstones`` covers.
-
-    Raises ``InputError`` where nothing would be left: such a crawl is to be retired, not written.
-    """
+    """Write the crawl ``raw_crawl`` without what ``tombstones`` covers; of a crawl of nothing else the ledger is left."""
     old = inputs.one("raw_crawl")
     index = pl.read_parquet(old.file(INDEX_FILE))
     reasons = removed(index, Tombstones.given(inputs))
     kept = index.filter(~pl.col("doc_id").is_in(list(reasons)))
-    if kept.is_empty():
-        raise InputError(f"{old.ref} holds nothing but what was taken down; retire the crawl")
     for name in ("warc", "robots"):
         shutil.rmtree(out.files / name, ignore_errors=True)  # of a killed run
     if (old.files / "robots").is_dir():

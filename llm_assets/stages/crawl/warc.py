@@ -8,16 +8,15 @@ for the record and for the index, and every reader gets the page without decodin
 import hashlib
 import os
 import uuid
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from llm_assets.core import gzips
 from llm_assets.core.documents import payload_digest
 
-LEVEL = 5  # of zlib: 6 is 30 % slower for 1 % less
 SAME_PAYLOAD = "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
 NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 _RENAMED = ("content-encoding", "transfer-encoding", "content-length")
@@ -237,4 +236,4 @@ class WarcWriter:
 def _member(headers: dict[str, str], block: bytes) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"WARC/1.1\r\n{lines}Content-Length: {len(block)}\r\n\r\n".encode("utf-8", "surrogateescape")
-    return zlib.compress(b"".join((head, block, b"\r\n\r\n")), LEVEL, 31)
+    return gzips.packed(b"".join((head, block, b"\r\n\r\n")))

@@ -5,10 +5,11 @@ with a dictionary in a skippable frame, as the WARC convention for zstd has it; 
 """
 
 import mmap
-import zlib
 from typing import Protocol
 
 from backports import zstd
+
+from llm_assets.core import gzips
 
 CHUNK = 65_536
 MAX_HEAD = 65_536
@@ -47,7 +48,7 @@ class GzipMember:
     pending = False
 
     def __init__(self) -> None:
-        self._stream = zlib.decompressobj(31)
+        self._stream = gzips.stream()
 
     @property
     def ended(self) -> bool:
@@ -58,7 +59,7 @@ class GzipMember:
         """(what came out, how many bytes of ``part`` were used). Raises ``Damaged``."""
         try:
             out = self._stream.decompress(part, _ROOM)
-        except zlib.error as error:
+        except gzips.Error as error:
             raise Damaged(str(error)) from error
         rest = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
         return out, len(part) - len(rest)

@@ -32,6 +32,7 @@ SPECS: tuple[AssetSpec, ...] = (
         libraries=("polars", "tldextract"),
         partitioned=True,
         follows="cleaned_corpus",
+        loads="llm_assets.stages.dedup.run:load",
         tags={"numbers_crawl": "yes"},  # a crawl gets its number when its index commits
     ),
 )

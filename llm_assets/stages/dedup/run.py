@@ -26,6 +26,7 @@ from llm_assets.core.shards import shard_name, write_shard
 from llm_assets.stages.dedup import lines, removal
 from llm_assets.stages.dedup.compare_kernels import EXACT, KEPT, NEAR, SET_ASIDE
 from llm_assets.stages.dedup.contamination import Suite, load_suite
+from llm_assets.stages.dedup.fingerprints import EvalRuns, HashFunctions, fingerprint
 from llm_assets.stages.dedup.index import IndexWriter, OlderIndex
 from llm_assets.stages.dedup.judge import THIS_CRAWL, Verdicts, judge, related, superseded
 from llm_assets.stages.dedup.order import judging_order
@@ -50,7 +51,7 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     repeated = None
     if config.repeated_lines.action != "keep":
         repeated = lines.find(frames.shards, texts, kept, older, config.repeated_lines, out.private)
-    drawn = _plot(verdicts.best[verdicts.fate == NEAR], out.files)  # by another process, while we go on
+    drawn = _plot(verdicts.best[verdicts.fate == NEAR], out.files)
     with ThreadPoolExecutor(1) as beside:  # the index is sorted while shards are compressed
         index = beside.submit(_write_index, out.files, texts, kept, repeated, config)
         changed, sources = _write_shards(frames, texts, kept, repeated, config, out.files)
@@ -65,6 +66,11 @@ def run(inputs: Inputs, out: WorkDir, config: DedupedShardsConfig, progress: Pro
     _count_lines(report, changed, repeated)
     report.metrics |= _contamination_metrics(verdicts, config, older)
     return report
+
+
+def load(config: DedupedShardsConfig) -> None:
+    """Load the compiled loops that sign texts."""
+    fingerprint(pl.Series(["a text of some few words"]), config, HashFunctions.of(config), EvalRuns())
 
 
 def _write_index(files: Path, texts: Texts, kept: Array, repeated: lines.Repeated | None, config: DedupedShardsConfig) -> None:

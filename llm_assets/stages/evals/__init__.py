@@ -38,4 +38,36 @@ SPECS: tuple[AssetSpec, ...] = (
         libraries=("torch", "transformers", "tokenizers", "sacrebleu", "rouge-score"),
         process=True,
     ),
+    AssetSpec(
+        name="refresh_ablation",
+        entry="llm_assets.stages.evals.ablation:run",
+        inputs=(
+            Input("training_mix"),
+            Input("tokenized_dataset", "read_by", by="training_mix"),
+            Input("tokenizer"),
+            Input("eval_suite", optional=True),
+        ),
+        gates="llm_assets.stages.evals.ablation:gates",
+        gate_names=("ablation_scored",),
+        code=(
+            "llm_assets.stages.evals.ablation_arms",
+            *(
+                f"llm_assets.lm.{name}"
+                for name in (
+                    "chat",
+                    "data",
+                    "fused",
+                    "heldout",
+                    "model",
+                    "optim",
+                    "pretraining",
+                    "schedule",
+                    "scoring",
+                    "tokenizer",
+                )
+            ),
+        ),
+        libraries=("torch", "transformers"),
+        process=True,
+    ),
 )

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from llm_assets.core import plots
 from llm_assets.core.artefact import Artefact, Inputs, WorkDir
 from llm_assets.core.claims import Claim
 from llm_assets.core.errors import InputError
@@ -31,6 +32,7 @@ EXPORT_FILE = "export.json"
 PARITY_FILE = "parity.json"
 _DECODED = 8  # tokens that a file must generate before it counts as made (case B41)
 _CHATS = 20
+_PLOT = "Perplexity by quantisation"
 
 
 def file_name(kind: str) -> str:
@@ -53,6 +55,7 @@ def run(inputs: Inputs, out: WorkDir, config: QuantizedExportConfig, progress: P
     write_json(out.files / PARITY_FILE, parity)
     write_json(out.files / EXPORT_FILE, {"model": config.model, "source": source.ref, "files": files})
     report = _report(config, parity, files)
+    report.plots = {_PLOT: _draw(out.files, parity, files)}
     _card(out.files, source, inputs, config, report.metrics, files)
     return report
 
@@ -192,6 +195,20 @@ def _report(config: QuantizedExportConfig, parity: Mapping[str, Any], files: Seq
         metrics=metrics,
         tables={"Files": table},
     )
+
+
+def _draw(target: Path, parity: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> str:
+    """Perplexity over bits per weight, with the original's as a level to compare with; returns the path of the plot."""
+    rows = sorted(files, key=lambda row: float(row["bits_per_weight"]))
+    bits = [float(row["bits_per_weight"]) for row in rows]
+    names = ", ".join(str(row["kind"]).upper() for row in rows)
+    series = {
+        f"GGUF ({names})": (bits, [float(row["perplexity"]) for row in rows]),
+        "transformers": ([bits[0], bits[-1]], [float(parity["reference_perplexity"])] * 2),
+    }
+    path = "plots/perplexity.png"
+    plots.line(target / path, series, title=_PLOT, x="bits per weight", y="perplexity, lower is better")
+    return path
 
 
 def _card(

@@ -28,5 +28,6 @@ SPECS: tuple[AssetSpec, ...] = (
         libraries=("fastwarc", "resiliparse", "trafilatura"),
         partitioned=True,
         follows="raw_crawl",
+        loads="llm_assets.stages.extract.run:load",
     ),
 )

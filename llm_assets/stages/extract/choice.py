@@ -94,7 +94,7 @@ def _without_stock_lines(blocks: list[Block], titles: str) -> list[Block]:
             and (
                 block.text in named
                 or times[block.text] >= STOCK_TIMES
-                or (STOCK_PHRASES.match(block.text) and not block.is_sentence)
+                or (not block.is_sentence and STOCK_PHRASES.match(block.text))
             )
         )
     ]

@@ -186,7 +186,7 @@ def _dates(source: Source, metas: dict[str, str]) -> Iterator[str]:
     for name in _DATE_METAS[2:]:
         if name in metas:
             yield metas[name]
-    if source.scan.data.find(b"datetime=", source.scan.body_start) >= 0:
+    if source.scan.find(b"datetime=", source.scan.body_start) >= 0:
         yield from _time_elements(source.text)
 
 

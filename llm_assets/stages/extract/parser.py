@@ -3,7 +3,7 @@
 ``python -m llm_assets.stages.extract.parser LIMITS`` reads jobs and writes answers as lines of JSON. Processor time and
 memory of one document are limited here, by the kernel: a page that takes too long ends the process by SIGPROF, and whoever
 started it (``llm_assets.stages.extract.supervisor``) draws the conclusion. Processor time, not time on the clock, so that a
-busy machine decides nothing. Nothing heavy is imported: a process is started for each shard, and again after each death.
+busy machine decides nothing. Nothing heavy is imported: a process is started again after each death.
 """
 
 import gc
@@ -20,6 +20,7 @@ from llm_assets.core.errors import InputError
 from llm_assets.core.warcs import WarcFiles, http_payload
 from llm_assets.stages.extract.html import Page, parse_html, parse_plain, warm_up
 
+READY = b"ready"  # the first line that it writes
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
 PLAIN_TYPES = ("text/plain", "text/markdown")
 # More than this share of U+FFFD in what a page says is mojibake that someone else made.
@@ -85,13 +86,15 @@ def limited_answer(job: dict[str, Any], limits: dict[str, Any], files: WarcFiles
 def main(argv: list[str]) -> int:
     """Serve until standard input closes."""
     limits = json.loads(argv[0])
-    memory = limits["max_memory_mb"] * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints must not end up among the answers
     warm_up()
+    memory = limits["max_memory_mb"] * 2**20  # of pages: not yet where the loops have to be compiled
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     gc.freeze()  # what is loaded by now stays; looking through it again and again costs a tenth of the time
+    answers.write(READY + b"\n")
+    answers.flush()
     with WarcFiles() as files:
         for line in sys.stdin.buffer:
             job = json.loads(line)

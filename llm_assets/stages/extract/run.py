@@ -6,6 +6,8 @@ totals are read from these files.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +21,10 @@ from llm_assets.core.ledger import KEEP, LEDGER, Verdict, ledger_frame, ledger_r
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.corpus import ExtractedPagesConfig
 from llm_assets.core.report import Report
-from llm_assets.core.shards import cut, shard_name, write_shard
-from llm_assets.core.shardsteps import run_shard_steps
-from llm_assets.stages.extract.html import check_extractor, warm_up
-from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor
+from llm_assets.core.shards import level, shard_name, write_shard
+from llm_assets.core.shardsteps import MOST_THREADS, run_shard_steps, threads_here
+from llm_assets.stages.extract.html import Page, check_extractor
+from llm_assets.stages.extract.supervisor import end_kept, kept_supervisor, prepare
 
 # captures.parquet: what is known of each extracted capture besides its text. Tombstones by content are matched here.
 CAPTURES_FILE = "captures.parquet"
@@ -37,8 +39,11 @@ CAPTURES = pl.Schema(
     }
 )
 _PLANNED = "pages.parquet"
+# What the parser says of a page; the rest is known from the index.
+_FOUND = (*(field.name for field in fields(Page)), "charset", "charset_source")
 _FILLED = ("title", "description", "section", "license", "license_id", "html_lang", "published", "rel_canonical")
 _OK_STATUS = 299
+_LEAST_BYTES = 1 << 20  # compressed: a fifth of a second's work, below which a shard is not cut for the workers' sake
 _LIMITS = ("max_cpu_seconds", "max_memory_mb", "max_html_bytes", "max_text_bytes", "extractor")
 
 
@@ -52,9 +57,10 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
         .sort("warc_file", "offset")
     )
     pages.write_parquet(out.private / _PLANNED)
-    warm_up()  # once, and not in each parser process at the same time
-    shards = cut(pages["length"].to_list(), config.shard_documents, config.shard_bytes)
+    shards = level(pages["length"].to_list(), config.shard_documents, config.shard_bytes, _LEAST_BYTES)
     try:
+        threads = threads_here(len(shards), config.workers, config.executor)
+        prepare(threads, _limits(config), config.stall_seconds, out.private / "parsers.log")
         run_shard_steps(
             "llm_assets.stages.extract.run:shard",
             {"crawl": out.partition, "shards": shards},
@@ -71,6 +77,11 @@ def run(inputs: Inputs, out: WorkDir, config: ExtractedPagesConfig, progress: Pr
     finally:
         end_kept()
     return _collect(out)
+
+
+def load(config: ExtractedPagesConfig) -> None:
+    """Start parsers for a crawl of any size."""
+    prepare(threads_here(MOST_THREADS, config.workers, config.executor), _limits(config), config.stall_seconds)
 
 
 def shard(arguments: Mapping[str, Any], rank: int) -> list[Path]:
@@ -92,7 +103,6 @@ def extract(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """(rows of EXTRACTED, rows of CAPTURES, ledger) for rows of a raw crawl's index, all page responses."""
     verdicts: dict[str, Verdict] = {}
-    rows, captures = list[dict[str, Any]](), list[dict[str, Any]]()
     wanted = []
     for page in pages.iter_rows(named=True):
         early = _early(page, config)
@@ -100,31 +110,50 @@ def extract(
             wanted.append(page)
         else:
             verdicts[page["doc_id"]] = early
-    limits = {name: getattr(config, name) for name in _LIMITS}
-    with kept_supervisor(limits, config.stall_seconds, log) as supervisor:
-        for page, found in zip(wanted, supervisor.answers([_job(page, raw) for page in wanted]), strict=True):
-            if "rule" in found:
-                verdict = Verdict(False, found["rule"], found["value"], found["threshold"], detail=found["detail"] or None)
+    found, replaced = list[dict[str, str]](), list[int]()
+    with kept_supervisor(_limits(config), config.stall_seconds, log) as supervisor:
+        answers = supervisor.answers([_job(page, raw) for page in wanted])
+        for page, answer in zip(wanted, answers, strict=True):
+            if "rule" in answer:
+                verdict = Verdict(False, answer["rule"], answer["value"], answer["threshold"], detail=answer["detail"] or None)
                 verdicts[page["doc_id"]] = verdict
             else:
-                clean, replaced = _without_surrogates(found)
-                rows.append({**page, **clean, "host": urlsplit(page["canonical_url"]).hostname or ""})
-                captures.append({**page, **clean, "surrogates": replaced})
+                clean, surrogates = _without_surrogates(answer)
+                found.append(clean)
+                replaced.append(surrogates)
     ledger = [
         ledger_row(crawl, "extracted_pages", doc, url, verdicts.get(doc, KEEP))
         for doc, url in pages["doc_id", "url"].iter_rows()
     ]
-    return _frame(rows, EXTRACTED), _frame(captures, CAPTURES), ledger_frame(ledger)
+    kept = pages.filter(pl.Series([doc not in verdicts for doc in pages["doc_id"]], dtype=pl.Boolean)).with_columns(
+        *(pl.Series(name, [row[name] for row in found], pl.String) for name in _FOUND),
+        pl.Series("host", map(_host, (page["canonical_url"] for page in wanted if page["doc_id"] not in verdicts)), pl.String),
+        pl.Series("surrogates", replaced, pl.Int32),
+    )
+    return _frame(kept, EXTRACTED), _frame(kept, CAPTURES), ledger_frame(ledger)
+
+
+def _frame(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    return rows.select(schema.names()).cast(schema)
+
+
+def _host(canonical: str) -> str:
+    return _hostname("/".join(canonical.split("/", 3)[:3]))
+
+
+@lru_cache(4_096)
+def _hostname(origin: str) -> str:
+    return urlsplit(origin).hostname or ""
+
+
+def _limits(config: ExtractedPagesConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in _LIMITS}
 
 
 def _without_surrogates(found: dict[str, str]) -> tuple[dict[str, str], int]:
     """The fields with lone surrogates replaced, and how many there were (case B14)."""
     pairs = {name: replace_surrogates(value) for name, value in found.items()}
     return {name: value for name, (value, _) in pairs.items()}, sum(count for _, count in pairs.values())
-
-
-def _frame(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    return pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema=schema, orient="row")
 
 
 def _early(page: dict[str, Any], config: ExtractedPagesConfig) -> Verdict | None:
@@ -140,7 +169,7 @@ def _early(page: dict[str, Any], config: ExtractedPagesConfig) -> Verdict | None
 
 def _job(page: dict[str, Any], raw: Path) -> dict[str, Any]:
     return {
-        "path": str(raw / page["warc_file"]),
+        "path": f"{raw}/{page['warc_file']}",
         **{name: page[name] for name in ("offset", "length", "url", "content_type")},
         "fetched_at": page["fetched_at"].isoformat() if page["fetched_at"] else "",
     }
@@ -168,7 +197,7 @@ def _collect(out: WorkDir) -> Report:
     filled = texts.select((pl.col(name) != "").mean().fill_null(0.0).round(4).name.prefix("share_with_") for name in _FILLED)
     licenses = texts.filter(pl.col("license") != "").group_by("license_id").len("pages")
     charsets = captures.group_by("charset", "charset_source").len("pages")
-    sampled = texts.sort("doc_id").head(3)
+    sampled = texts.bottom_k(3, by="doc_id").sort("doc_id")
     return Report(
         counts=counts,
         metrics={

@@ -6,14 +6,14 @@ ten times as long. The loops are compiled (``scan_kernels``); this is what they 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_assets.stages.extract import tags as T
-from llm_assets.stages.extract.scan_kernels import scan
+from llm_assets.stages.extract.scan_kernels import find_word, scan
 
 Array = npt.NDArray[Any]
 
@@ -80,13 +80,17 @@ class Scan:
 
     def links_with(self, word: bytes) -> Iterator[str]:
         """Attributes of each <a> and <link> of the body in which a word stands."""
-        at = self.data.find(word, self.body_start)
+        at = self.find(word, self.body_start)
         while at >= 0:
             place = int(self.starts.searchsorted(at, "right")) - 1
             end = int(self.ends[place]) if place >= 0 else 0
             if at < end and self.tags[place] in (T.A, T.LINK):
                 yield self.attributes(place)
-            at = self.data.find(word, max(end, at + len(word)))
+            at = self.find(word, max(end, at + len(word)))
+
+    def find(self, word: bytes, start: int) -> int:
+        """Where a word begins in ``data`` from ``start`` on; -1 where it doesn't."""
+        return int(find_word(np.frombuffer(self.data, np.uint8), start, *_wanted(word)))
 
     def attributes(self, place: int) -> str:
         """The inside of a start tag after its name, as it stands."""
@@ -111,3 +115,12 @@ class Scan:
         last = next((at for at in range(place + 1, self.tags.size) if self.tags[at] == closing), -1)
         for at in range(place, last):
             yield self.data[self.ends[at] : self.starts[at + 1]].decode("utf-8", "surrogatepass")
+
+
+@cache
+def _wanted(word: bytes) -> tuple[Array, Array]:
+    """A word and its skips, as ``find_word`` takes them."""
+    skips = np.full(256, len(word), np.int64)
+    for place, byte in enumerate(word[:-1]):
+        skips[byte] = len(word) - 1 - place
+    return np.frombuffer(word, np.uint8), skips

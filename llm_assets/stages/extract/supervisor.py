@@ -1,24 +1,24 @@
 """Keeps a parser process alive: a page that kills it, hangs it or runs out of its limits is one reject, and the batch goes on.
 
 Answers come in the order of the jobs and carry their numbers, so the job without an answer is the one that the process died of.
-It is never tried again (case B10). One process serves shard after shard, since it takes half a second to start.
+It is never tried again (case B10). One process serves shard after shard, since it takes half a second to start; some can be
+started before there is anything to do. A process says when it is ready, and what it takes to get there is no page's time.
 """
 
 import atexit
 import json
 import os
-import selectors
+import select
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from llm_assets.core.errors import WorkerDied
-from llm_assets.stages.extract.parser import rejected
+from llm_assets.stages.extract.parser import READY, rejected
 
 COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
 # Jobs sent ahead of their answers. They must fit a pipe (64 KiB on Linux) whole, or both ends could wait for each other; of a
@@ -26,6 +26,8 @@ COMMAND = (sys.executable, "-m", "llm_assets.stages.extract.parser")
 _WINDOW, _JOB_BYTES = 16, 3_000
 # A process that has served so many pages is replaced at the end of a shard: its limit on memory is that of one page.
 _PAGES = 10_000
+_READY_S = 600.0  # where the loops must be compiled first, on a busy machine
+_LOG_CHARS = 600
 _ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,7 +47,9 @@ class Supervisor:
         self._command = [*command, json.dumps(limits)]
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
         self._buffer = b""
+        self._poll = select.poll()
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -58,12 +62,14 @@ class Supervisor:
         sent = 0
         for answered in range(len(jobs)):
             if self._process is None:
-                self._start()
+                self.start()
+            if not self._ready:
+                self._await()
                 sent = answered
             ahead = range(sent, min(answered + _WINDOW, len(jobs)))
             self._send([{**jobs[number], "number": number} for number in ahead])
             sent += len(ahead)
-            line = self._line()
+            line = self._line(self.stall_seconds)
             found = json.loads(line) if line else None
             self.served += 1
             if found is not None and found.pop("number") == answered:
@@ -71,7 +77,8 @@ class Supervisor:
             else:  # one that has closed its output is about to end, which takes its time where the machine is busy
                 yield self._fate_of_silent(self.stall_seconds if line == b"" else 0.0)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start a process, without waiting for it."""
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -80,7 +87,20 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us: a parser that it ends would count as ended by its page
             )
-        self._buffer = b""
+        self._buffer, self._ready, self._poll = b"", False, select.poll()
+        assert self._process.stdout is not None
+        self._poll.register(self._process.stdout, select.POLLIN)
+
+    def _await(self) -> None:
+        """Wait for a process that was started. ``WorkerDied`` where it ends before it is ready: that is no page's doing."""
+        self._ready = self._line(_READY_S) == READY
+        if not self._ready:
+            self.end()
+            said = self.log.read_text("utf-8", "replace")[-_LOG_CHARS:] if self.log.is_file() else ""
+            raise WorkerDied(
+                "a parser process could not be started; the end of what it said (often: too little memory, "
+                f"extracted_pages.max_memory_mb): {said or 'nothing'}"
+            )
 
     def _send(self, jobs: Sequence[dict[str, Any]]) -> None:
         if not jobs:
@@ -90,16 +110,14 @@ class Supervisor:
             self._process.stdin.write(b"".join(map(_line_of, jobs)))
             self._process.stdin.flush()
 
-    def _line(self) -> bytes | None:
+    def _line(self, seconds: float) -> bytes | None:
         """The next answer; empty where the process has closed its output, None where it says nothing in time."""
         assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._buffer:
-            with selectors.DefaultSelector() as selector:
-                selector.register(descriptor, selectors.EVENT_READ)
-                if not selector.select(self.stall_seconds):
-                    return None
-            chunk = os.read(descriptor, 1 << 16)
+            if not self._poll.poll(1000 * seconds):
+                return None
+            chunk = os.read(descriptor, 1 << 18)
             if not chunk:
                 return b""
             self._buffer += chunk
@@ -145,22 +163,28 @@ class Supervisor:
         return code
 
 
-_kept: dict[int, tuple[str, Supervisor]] = {}  # by thread
+_kept: list[Supervisor] = []  # those that wait for a next shard
+
+
+def _like(supervisor: Supervisor, limits: dict[str, Any], stall_seconds: float) -> bool:
+    return (supervisor.limits, supervisor.stall_seconds) == (limits, stall_seconds)
+
+
+def prepare(count: int, limits: dict[str, Any], stall_seconds: float, log: Path = Path(os.devnull)) -> None:
+    """Have so many parsers started that will be wanted with these limits."""
+    for _ in range(count - sum(_like(supervisor, limits, stall_seconds) for supervisor in _kept)):
+        supervisor = Supervisor(limits, stall_seconds, log)
+        supervisor.start()
+        _kept.append(supervisor)
 
 
 @contextmanager
 def kept_supervisor(limits: dict[str, Any], stall_seconds: float, log: Path) -> Iterator[Supervisor]:
-    """The supervisor of this thread for these limits, whose parser goes on with the next shard; see ``Supervisor``.
+    """A supervisor for these limits, whose parser may have served other shards; see ``Supervisor``. Any thread may ask.
 
     After an exception, and after many pages, the next shard gets a new parser. ``end_kept`` ends what is left.
     """
-    thread, key = threading.get_ident(), json.dumps([limits, stall_seconds])
-    said, supervisor = _kept.get(thread, ("", None))
-    if supervisor is None or said != key:
-        if supervisor is not None:
-            supervisor.end()
-        supervisor = Supervisor(limits, stall_seconds, log)
-        _kept[thread] = key, supervisor
+    supervisor = _taken(limits, stall_seconds) or Supervisor(limits, stall_seconds, log)
     supervisor.log = log
     try:
         yield supervisor
@@ -169,13 +193,27 @@ def kept_supervisor(limits: dict[str, Any], stall_seconds: float, log: Path) -> 
         raise
     if supervisor.served >= _PAGES:
         supervisor.end()
+    _kept.append(supervisor)
+
+
+def _taken(limits: dict[str, Any], stall_seconds: float) -> Supervisor | None:
+    """One of those that wait; those for other limits are ended."""
+    while _kept:
+        try:
+            supervisor = _kept.pop()
+        except IndexError:  # another thread took the last
+            return None
+        if _like(supervisor, limits, stall_seconds):
+            return supervisor
+        supervisor.end()
+    return None
 
 
 @atexit.register
 def end_kept() -> None:
     """End the parsers that wait for a next shard."""
     while _kept:
-        _kept.popitem()[1][1].end()
+        _kept.pop().end()
 
 
 def _line_of(job: dict[str, Any]) -> bytes:

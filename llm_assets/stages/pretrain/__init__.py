@@ -1,6 +1,6 @@
 """Pre-training: the base model, from random weights, held against Kneser-Ney n-gram models on the same documents.
 
-``loop`` trains, ``kneser_ney`` is the bar, ``heldout`` compares, ``model`` is the stage, ``gates`` judges.
+``lm/pretraining`` trains, ``kneser_ney`` is the bar, ``heldout`` compares, ``model`` is the stage, ``gates`` judges.
 """
 
 from llm_assets.core.spec import AssetSpec, Input
@@ -22,9 +22,11 @@ SPECS: tuple[AssetSpec, ...] = (
             "llm_assets.lm.checkpoint",
             "llm_assets.lm.data",
             "llm_assets.lm.fused",
+            "llm_assets.lm.heldout",
             "llm_assets.lm.model",
             "llm_assets.lm.model_card",
             "llm_assets.lm.optim",
+            "llm_assets.lm.pretraining",
             "llm_assets.lm.schedule",
             "llm_assets.lm.scoring",
             "llm_assets.lm.tokenizer",

@@ -21,12 +21,13 @@ from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.pretraining import BLOCK, BaseModelConfig
 from llm_assets.core.report import Report
 from llm_assets.lm import device as devices
+from llm_assets.lm import heldout as documents
 from llm_assets.lm import model as models
 from llm_assets.lm import model_card, scoring
 from llm_assets.lm import tokenizer as tokenizers
 from llm_assets.lm.data import TokenStream
+from llm_assets.lm.pretraining import Outcome, Trainer, validation_batches, validation_stream
 from llm_assets.stages.pretrain import heldout
-from llm_assets.stages.pretrain.loop import Outcome, Trainer
 
 HISTORY_FILE = "history.parquet"
 ORDER_FILE = "data_order.json"
@@ -56,14 +57,14 @@ def run(inputs: Inputs, out: WorkDir, config: BaseModelConfig, progress: Progres
     mix = inputs.one("training_mix")
     tokenizer = tokenizers.load(inputs.one("tokenizer").files)
     stream = TokenStream(mix, inputs, "train", config.sequence_length, config.batch_rows, config.seed)
-    validation = TokenStream(mix, inputs, "validation", _validation_length(config), config.batch_rows, config.seed)
+    validation = validation_stream(mix, inputs, config)
     vocabulary = stream.data.vocab_size
     _check_vocabulary(vocabulary, len(tokenizer))
     model = models.build(
         config.model, vocabulary, seed=config.seed, eos_id=stream.data.separator_id, pad_id=tokenizer.pad_token_id
     ).to(device)
     progress.note(_plan(config, models.count_parameters(model), stream, device))
-    trainer = Trainer(model, stream, _validation_batches(validation, config, device), config, device, out.private)
+    trainer = Trainer(model, stream, validation_batches(validation, config, device), config, device, out.private)
     outcome = trainer.run(progress)
     model = model.to("cpu").float()
     models.save(model, tokenizer, out.files)
@@ -72,7 +73,7 @@ def run(inputs: Inputs, out: WorkDir, config: BaseModelConfig, progress: Progres
     history = pl.DataFrame(outcome.history, schema=HISTORY, orient="row")
     history.write_parquet(out.files / HISTORY_FILE, compression="zstd")
     progress.note("comparing with n-gram models over the same training documents")
-    held = heldout.read(inputs, validation.data, tokenizer, at_most=config.heldout_documents)
+    held = documents.read(inputs, validation.data, tokenizer, at_most=config.heldout_documents)
     figures = heldout.compare(model, stream.data, held, config.sequence_length)
     report = _report(config, outcome, figures, models.count_parameters(model), stream, device)
     report.plots = _plots(out.files, history, figures)
@@ -99,21 +100,6 @@ def _check_vocabulary(vocabulary: int, tokenizer_ids: int) -> None:
             f"the vocabulary has {vocabulary} ids, not a multiple of {BLOCK}, so quantised files can't store the embedding; "
             f"set tokenizer.vocab_size to one and rebuild"
         )
-
-
-def _validation_length(config: BaseModelConfig) -> int:
-    """Short enough for a small validation split to have a window."""
-    return min(config.sequence_length, config.validation_tokens)
-
-
-def _validation_batches(stream: TokenStream, config: BaseModelConfig, device: torch.device) -> list[torch.Tensor]:
-    batches, tokens = [], 0
-    for batch in stream.one_pass():
-        batches.append(torch.from_numpy(batch).to(device))
-        tokens += batch[:, 1:].size
-        if tokens >= config.validation_tokens:
-            break
-    return batches
 
 
 def _probe(model: Any, stream: TokenStream) -> dict[str, Any]:

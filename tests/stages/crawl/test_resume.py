@@ -208,10 +208,11 @@ def test_what_is_synced_is_marked_and_not_read_back(two_hosts, tmp_path, monkeyp
     read = []
     monkeypatch.setattr(journals, "read_record", lambda *place: read.append(place))
     start, state = journals.read_journal(out.private / JOURNAL_FILE, out.files) or (None, None)
-    assert b'"synced"' in (out.private / JOURNAL_FILE).read_bytes()
+    lines = [line for line, _ in journals._lines(out.private / JOURNAL_FILE)]
+    synced = max(line["synced"] for line in lines if "synced" in line)
     assert start is not None
     assert state is not None
-    assert 0 <= len(read) < len(state.index) / 2
+    assert synced >= 10 and len(read) <= len(lines) - synced  # how far the thread got depends on how busy the machine is
 
 
 def test_a_finished_crawl_that_was_not_yet_published_asks_for_nothing(two_hosts, tmp_path):

@@ -161,3 +161,9 @@ def test_the_text_of_an_element_is_without_its_tags():
     place = next(place for place, tag in page.noted if tag == T.H1)
     assert page.text_to(place, -T.H1) == "A bold one"
     assert page.text_to(place, -T.TABLE) == ""
+
+
+@given(st.binary(max_size=60), st.text("ab", min_size=1, max_size=4), st.integers(0, 70))
+def test_a_word_is_found_where_python_finds_it(data, word, start):
+    page = Scan.of("<p>" + "".join("ab"[byte % 2] for byte in data))
+    assert page.find(word.encode(), start) == page.data.find(word.encode(), start)

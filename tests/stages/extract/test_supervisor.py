@@ -9,7 +9,7 @@ from llm_assets.core.errors import WorkerDied
 from llm_assets.core.warcs import WarcFiles
 from llm_assets.stages.extract import parser
 from llm_assets.stages.extract import supervisor as supervising
-from llm_assets.stages.extract.supervisor import Supervisor, kept_supervisor
+from llm_assets.stages.extract.supervisor import Supervisor, kept_supervisor, prepare
 from tests.support.crawled import Crawl, article, html, http
 
 LIMITS = {"max_cpu_seconds": 5.0, "max_memory_mb": 2048, "max_html_bytes": 100_000_000, "max_text_bytes": 1_000_000}
@@ -73,6 +73,23 @@ def test_a_parser_that_takes_its_time_to_die_has_crashed_all_the_same(tmp_path):
     """The fate of a page must not depend on how busy the machine is."""
     found, deaths = fates(tmp_path, named(["bad", "p0"]), command=misbehaving("lingers"))
     assert (found, deaths) == (["extract_crash", "kept"], 1)
+
+
+def test_a_parser_that_does_not_start_blames_no_page(tmp_path):
+    """It would be every page of the crawl."""
+    with pytest.raises(WorkerDied, match="could not be started.*there is no parser here"):
+        fates(tmp_path, named(["p0", "p1"]), command=misbehaving("never"))
+
+
+def test_parsers_started_ahead_serve_whoever_asks_for_the_same_limits(tmp_path):
+    prepare(2, LIMITS, 30.0, tmp_path / "log")
+    ahead = {supervisor._process.pid for supervisor in supervising._kept}
+    assert served(tmp_path) in ahead
+    other = LIMITS | {"max_text_bytes": 5}
+    with kept_supervisor(other, 30.0, tmp_path / "log") as supervisor:
+        assert not supervising._kept  # those for other limits are gone
+        assert [found["rule"] for found in supervisor.answers(jobs(tmp_path, named(["p0"])))] == ["extract_too_large"]
+    supervising.end_kept()
 
 
 def test_an_interrupt_of_the_group_does_not_reach_the_parser(tmp_path):

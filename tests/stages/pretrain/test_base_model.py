@@ -12,7 +12,7 @@ from llm_assets.core.recipe.pretraining import BaseModelConfig
 from llm_assets.core.recipe.tokens import TrainingMixConfig
 from llm_assets.core.report import Report
 from llm_assets.lm import model as models
-from llm_assets.stages.pretrain import SPECS, gates, heldout, model
+from llm_assets.stages.pretrain import SPECS, gates, model
 from tests.support import corpus
 
 CONFIG = BaseModelConfig.model_validate(
@@ -148,24 +148,6 @@ def test_an_odd_vocabulary_is_refused_before_training():
     """Case B42."""
     with pytest.raises(InputError, match="multiple of 32"):
         model._check_vocabulary(500, 500)
-
-
-def test_held_out_documents_are_the_suites_where_there_is_one(inputs, tmp_path):
-    from llm_assets.lm import tokenizer as tokenizers
-    from llm_assets.lm.data import MixDocuments
-
-    (tmp_path / "tasks").mkdir()
-    texts = ["The river of winter.", "Music <|endoftext|> and science."]
-    (tmp_path / "tasks/perplexity.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    with_suite = Inputs({**inputs.artefacts, **Inputs.of({"eval_suite": [tmp_path]}).artefacts})
-    tokenizer = tokenizers.load(inputs.one("tokenizer").files)
-    validation = MixDocuments(inputs.one("training_mix"), inputs, "validation")
-    found = heldout.read(with_suite, validation, tokenizer, at_most=10)
-    assert found.source == "eval_suite"
-    assert found.n_bytes == sum(map(len, texts))
-    assert [ids.count(validation.separator_id) for ids in found.documents] == [1, 1]
-    assert found.n_tokens == sum(map(len, found.documents))
-    assert len(heldout.read(inputs, validation, tokenizer, at_most=3).documents) == 3
 
 
 def test_the_models_shape_is_the_recipes(made):

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_assets.core.artefact import Artefact, Inputs
 from llm_assets.core.progress import Progress
 from llm_assets.core.recipe.pretraining import BaseModelConfig
 from llm_assets.lm import checkpoint, fused, optim, schedule
@@ -122,6 +123,23 @@ def mean_nats(model: nn.Module, loss: LossFunction, batches: list[Tensor]) -> fl
     sums = [float(loss(b[:, :-1].contiguous(), b[:, 1:].contiguous(), 1 / n)) * n for b, n in zip(batches, counts, strict=True)]
     model.train()
     return sum(sums) / sum(counts)
+
+
+def validation_stream(mix: Artefact, inputs: Inputs, config: BaseModelConfig) -> TokenStream:
+    """The validation split, in windows short enough for a small one to have any."""
+    length = min(config.sequence_length, config.validation_tokens)
+    return TokenStream(mix, inputs, "validation", length, config.batch_rows, config.seed)
+
+
+def validation_batches(stream: TokenStream, config: BaseModelConfig, device: torch.device) -> list[Tensor]:
+    """What a validation reads: whole batches, until ``validation_tokens`` are reached."""
+    batches, tokens = [], 0
+    for batch in stream.one_pass():
+        batches.append(torch.from_numpy(batch).to(device))
+        tokens += batch[:, 1:].size
+        if tokens >= config.validation_tokens:
+            break
+    return batches
 
 
 class Trainer:

@@ -8,7 +8,7 @@ from llm_assets.core.progress import Recording, Silent
 from llm_assets.core.recipe.pretraining import BaseModelConfig
 from llm_assets.lm import checkpoint, fused
 from llm_assets.lm import model as models
-from llm_assets.stages.pretrain import loop
+from llm_assets.lm import pretraining as loop
 
 IDS, LENGTH, ROWS = 64, 16, 4
 CPU = torch.device("cpu")
