@@ -16,6 +16,7 @@ import explain
 from _results import best_of, record, table, versions
 
 from llm_assets.core.artefact import Artefact
+from llm_assets.core.manifest import hash_files
 from llm_assets.core.store import Store
 from llm_assets.sql import incremental
 from llm_assets.sql.build import Sources, build
@@ -64,8 +65,8 @@ def main() -> int:
             made(store, model, crawls[:-1], root / "before", None)
             ours, known = best_of(given.repeats, lambda m=model: made(store, m, crawls, root / "ours", root / "before"))
             full, _ = best_of(given.repeats, lambda m=model: made(store, m, crawls, root / "full", None))
-            files = [root / side / model / "all/made" / f"{model}.parquet" for side in ("ours", "full")]
-            equal = files[0].read_bytes() == files[1].read_bytes()
+            tables = [hash_files(root / side / model / "all/made" / f"{model}.parquet") for side in ("ours", "full")]
+            equal = tables[0] == tables[1]
             good = good and equal and known == given.crawls - 1
             rows.append(
                 {"model": model, "incremental s": ours, "full s": full, "ratio": full / ours, "equal": "yes" if equal else "NO"}

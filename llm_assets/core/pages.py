@@ -38,7 +38,7 @@ def addresses(artefact: Artefact) -> dict[str, str]:
     found = {name: f"{docs_url()}/{quote(artefact.ref)}/{ACCOUNT_FOLDER}/{page}" for name, page in there.items()}
     for path in sorted(artefact.files.glob(REPORTS.get(artefact.asset, ""))) if artefact.asset in REPORTS else []:
         found[path.stem] = f"{docs_url()}/{quote(artefact.ref)}/{quote(path.name)}"
-    if (artefact.files / f"{artefact.asset}.parquet").is_file():  # a table of the warehouse bears its model's name
+    if (artefact.files / f"{artefact.asset}.parquet").exists():  # a table of the warehouse bears its model's name
         found["sql_docs"] = f"{docs_url()}/{SQL_DOCS}#{quote(artefact.asset)}"
     return found
 

@@ -1,12 +1,13 @@
-"""Builds one model: DuckDB in memory, views over Parquet and JSON files, one Parquet file out.
+"""Builds one model: DuckDB in memory, views over Parquet and JSON files, Parquet out.
 
 Sources become views with exactly the columns that ``sources.yml`` declares, cast to the declared types, plus ``_asset``,
 ``_partition`` and ``_identity`` of the artefact that holds the row; a source without artefacts is an empty table, so that
 models work while half the graph is not there yet. Rows are sorted by all columns, left to right: the same input gives the
-same file.
+same file. The table of an incremental model is a folder with a file a crawl.
 """
 
 import re
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from llm_assets.sql.schema import SourceEntry
 from llm_assets.sql.templates import literal, quoted, render
 
 Sources = Mapping[str, Sequence[Artefact]]
+_PART = "of-"  # of-<crawl>.parquet: a crawl's rows in an incremental model's folder
 ORIGIN = ("_asset", "_partition", "_identity")  # columns that every source has besides its own
 
 
@@ -46,30 +48,36 @@ def build(
     values: Mapping[str, Any],
     earlier: Path | None = None,
     kept: Collection[str] = (),
+    test: bool = True,
 ) -> BuildResult:
     """Run a model over the artefacts of ``sources`` (by asset) and the Parquet files of ``refs`` (by model) into ``out``.
 
-    ``values`` are those of its ``var``s. An incremental model is run once a crawl, over what is of that crawl; the rows of the
-    crawls ``kept`` come from its table ``earlier`` instead.
+    ``values`` are those of its ``var``s. An incremental model is run once a crawl, over what is of that crawl, into a file of
+    its own below the folder ``out``; those of the crawls ``kept`` are copied from the folder ``earlier`` instead.
     Raises ``SqlError`` naming model and line where DuckDB refuses the SQL, a file lacks a declared column, or the result's
     columns are not those that schema.yml describes. Failing tests raise nothing: they are in the result.
     """
     with connect() as connection:
         text = render(model.sql, model.where, lambda reference: reference.relation, values)
         _no_order(model, text)
+        out.parent.mkdir(parents=True, exist_ok=True)
         if model.entry.incremental:
-            _by_crawl(connection, project, model, sources, refs, text, earlier, kept)
+            _by_crawl(connection, project, model, sources, refs, text, out, earlier, kept)
         _views(connection, project, model, sources, refs)
-        if not model.entry.incremental:
+        if model.entry.incremental:
+            _view(connection, model.name, f"SELECT * FROM {reader([out])}")
+        else:
             # "create table … as" stands on the first line of the model, so that DuckDB's line numbers are the model's
             _run(connection, f"CREATE TABLE {quoted(model.name)} AS {text}", model)
         schema = _schema(connection, model)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        target = f"TO {literal(str(out))} (FORMAT parquet, COMPRESSION zstd)"
-        order = "" if model.entry.incremental else " ORDER BY ALL"
-        _run(connection, f"COPY (SELECT * FROM {quoted(model.name)}{order}) {target}", model)
+        if not model.entry.incremental:
+            _run(connection, f"COPY (SELECT * FROM {quoted(model.name)} ORDER BY ALL) {_into(out)}", model)
         rows = connection.execute(f"SELECT count(*) FROM {quoted(model.name)}").fetchall()[0][0]
-        return BuildResult(int(rows), schema, run_tests(connection, model, values))
+        return BuildResult(int(rows), schema, run_tests(connection, model, values) if test else [])
+
+
+def _into(path: Path) -> str:
+    return f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
 
 
 def test_table(
@@ -109,24 +117,27 @@ def _by_crawl(
     sources: Sources,
     refs: Mapping[str, Path],
     text: str,
+    out: Path,
     earlier: Path | None,
     kept: Collection[str],
 ) -> None:
-    """Make the table of an incremental model: its columns from a run over nothing, then the rows crawl by crawl, in order.
-
-    A crawl's rows are sorted, and so are crawls, by the first column: the table is sorted as a whole without sorting it again.
-    """
-    name = quoted(model.name)
+    """Make the folder of an incremental model: a file without rows, which has its columns, and a sorted file a crawl."""
+    if out.is_dir():  # of a run that was killed
+        shutil.rmtree(out)
+    out.unlink(missing_ok=True)
+    out.mkdir()
     _views(connection, project, model, {}, refs, crawl="")
-    _run(connection, f"CREATE TABLE {name} AS {text}", model)
-    for crawl in sorted(_crawls(connection, project, model, sources, refs) | set(kept)):
+    _run(connection, f"COPY (SELECT * FROM ({text})) {_into(out / 'schema.parquet')}", model)
+    for crawl in sorted(_crawls(project, model, sources, refs) | set(kept)):
+        part = out / f"{_PART}{crawl}.parquet"
         if earlier is not None and crawl in kept:
-            connection.execute(f"INSERT INTO {name} SELECT * FROM {reader([earlier])} WHERE crawl = {literal(crawl)}")
+            shutil.copyfile(earlier / part.name, part)
             continue
         own = {asset: [artefact for artefact in found if artefact.partition == crawl] for asset, found in sources.items()}
         _views(connection, project, model, own, refs, crawl=crawl)
-        made = _run(connection, f"INSERT INTO {name} SELECT * FROM ({text}) ORDER BY ALL", model)
-        mine = connection.execute(f"SELECT count(*) FROM {name} WHERE crawl = {literal(crawl)}").fetchall()[0][0]
+        made = _run(connection, f"COPY (SELECT * FROM ({text}) ORDER BY ALL) {_into(part)}", model)
+        of_crawl = f"SELECT count(*) FROM {reader([part])} WHERE crawl = {literal(crawl)}"
+        mine = connection.execute(of_crawl).fetchall()[0][0]
         if made != mine:
             raise SqlError(
                 f"{model.where}: it is incremental by crawl, but its rows over what is of {crawl} say otherwise: {made:,} "
@@ -134,14 +145,11 @@ def _by_crawl(
             )
 
 
-def _crawls(
-    connection: duckdb.DuckDBPyConnection, project: Project, model: Model, sources: Sources, refs: Mapping[str, Path]
-) -> set[str]:
+def _crawls(project: Project, model: Model, sources: Sources, refs: Mapping[str, Path]) -> set[str]:
     """The crawls that an incremental model reads."""
     found = {artefact.partition for asset in project.source_assets(model) for artefact in sources.get(asset, ())}
-    for name in model.reads:
-        found |= {crawl for (crawl,) in connection.execute(f"SELECT DISTINCT crawl FROM {reader([refs[name]])}").fetchall()}
-    return found
+    parts = [path for name in model.reads for path in refs[name].glob(f"{_PART}*.parquet")]
+    return found | {path.name.removeprefix(_PART).removesuffix(".parquet") for path in parts}
 
 
 def _views(
@@ -196,7 +204,8 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
 
 
 def reader(paths: Sequence[Path], entry: SourceEntry | None = None) -> str:
-    """The table function of DuckDB that reads these files, all Parquet or, as ``entry`` says, JSON."""
+    """The table function of DuckDB that reads these files, all Parquet (or folders of such) or, as ``entry`` says, JSON."""
+    paths = [file for path in paths for file in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
     # DuckDB takes a path for a pattern: brackets, stars and question marks in it must stand for themselves
     listed = ", ".join(literal(re.sub(r"([\[*?])", r"[\1]", str(path.resolve()))) for path in paths)
     if entry is not None and entry.files.endswith(".json"):

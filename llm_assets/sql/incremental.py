@@ -63,6 +63,6 @@ def earlier(store: Path | None, model: Model, table: str, found: Mapping[str, st
         files = path.parents[1]
         known = read_json(path)
         equal = frozenset(crawl for crawl, mark in found.items() if known.get(crawl) == mark)
-        if len(equal) > len(best.crawls) and (files / MANIFEST_FILE).is_file() and (files / table).is_file():
+        if len(equal) > len(best.crawls) and (files / MANIFEST_FILE).is_file() and (files / table).is_dir():
             best = Earlier(files / table, equal, (Artefact(model.name, files.parent.name, files.name, files),))
     return best

@@ -9,6 +9,7 @@ from llm_assets.commands.data_docs import serving
 from llm_assets.core import pages
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import LlmAssetsError
+from llm_assets.core.manifest import Manifest
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe import load_recipe
 from llm_assets.stages.audit.project import specs
@@ -28,6 +29,8 @@ def house(tmp_path_factory):
         files = house.store.root / ref
         files.mkdir(parents=True)
         (files / name).write_text("<p>told</p>")
+        asset, partition, identity = ref.split("/")
+        Manifest(asset=asset, partition=partition, identity=identity, digest="d", code_version="1").save(files)
         (files.parent / "CURRENT.demo").write_text(f"{files.name}\n")
     site.sql_docs(house.store.root)  # lineages that no table has yet are computed at the first look
     return house
@@ -74,11 +77,11 @@ def test_a_page_with_a_script_may_run_its_own_and_only_that(house):
 
 
 def test_a_page_is_one_entry(house, monkeypatch):
-    page = site.Page("own.html", "Status", "what is fresh", lambda root: f"<p>{root.name}</p>")
+    page = site.Page("sizes.html", "Sizes", "how much there is", lambda root: f"<p>{root.name}</p>")
     monkeypatch.setattr(site, "PAGES", (*site.PAGES, page))
     with serving(house.store.root, "127.0.0.1", 0) as server:
-        assert get(server.url, "/data_docs/own.html")[1] == f"<p>{house.store.root.name}</p>"
-        assert ">Status</a>: what is fresh" in get(server.url, f"/{pages.INDEX}")[1]
+        assert get(server.url, "/data_docs/sizes.html")[1] == f"<p>{house.store.root.name}</p>"
+        assert ">Sizes</a>: how much there is" in get(server.url, f"/{pages.INDEX}")[1]
 
 
 def test_a_page_that_can_not_be_made_says_why(house, monkeypatch):

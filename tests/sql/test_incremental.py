@@ -71,8 +71,8 @@ class House:
             found.append(Artefact("pages", crawl, identity, files))
         return {"pages": found}
 
-    def build(self, crawls: dict[str, list[int]], full: bool = False) -> dict[str, tuple[bytes, frozenset[str]]]:
-        """Name → the bytes of its file, and the crawls that were taken over."""
+    def build(self, crawls: dict[str, list[int]], full: bool = False) -> dict[str, tuple[dict[str, bytes], frozenset[str]]]:
+        """Name → the bytes of its files, and the crawls that were taken over."""
         sources, refs, found = self.sources(crawls), {}, {}
         self.made += 1
         for name, model in self.project.models.items():
@@ -85,7 +85,7 @@ class House:
             build(self.project, model, sources, refs, refs[name], {}, before.table, before.crawls)
             incremental.write_marks(files, now)
             Manifest(asset=name, partition="all", identity=files.name, digest="d", code_version="1").save(files)
-            found[name] = (refs[name].read_bytes(), before.crawls)
+            found[name] = ({path.name: path.read_bytes() for path in refs[name].iterdir()}, before.crawls)
         return found
 
 
@@ -119,7 +119,7 @@ def test_only_what_is_new_is_made(house, monkeypatch):
 
     monkeypatch.setattr(build_module, "_views", watched)
     found = house.build({"a": [1, 2], "b": [3, 4], "c": []})
-    assert sorted(asked) == ["rows:b", "rows:c", "sums:b"]  # c has no rows to sum
+    assert sorted(asked) == ["rows:b", "rows:c", "sums:b", "sums:c"]
     assert {name: set(taken) for name, (_, taken) in found.items()} == {"rows": {"a"}, "sums": {"a"}}
 
 

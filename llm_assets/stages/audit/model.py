@@ -27,7 +27,7 @@ CELL_CHARACTERS = 200
 
 
 def table_file(model: str) -> str:
-    """The file that holds a model's table, in its artefact."""
+    """The file, or folder of files, that holds a model's table in its artefact."""
     return f"{model}.parquet"
 
 
@@ -42,7 +42,9 @@ def run(inputs: Inputs, out: WorkDir, config: Section, progress: Progress) -> Re
         before = earlier(inputs.store, model, table_file(model.name), now)
         write_marks(out.files, now)
     with reading(inputs.store, before.artefact) if inputs.store is not None else nullcontext():
-        result = build(found, model, inputs.artefacts, refs, target, config.model_dump(), before.table, before.crawls)
+        result = build(
+            found, model, inputs.artefacts, refs, target, config.model_dump(), before.table, before.crawls, test=False
+        )
     progress.update(result.rows, result.rows, "rows")
     report = _report(found, model, result, out.files)
     if model.entry.incremental:
@@ -68,11 +70,11 @@ def _refs(inputs: Inputs, model: Model) -> dict[str, Path]:
 
 
 def _report(found: Project, model: Model, result: BuildResult, files: Path) -> Report:
-    table = pl.read_parquet(files / table_file(model.name))
+    table = pl.scan_parquet(files / table_file(model.name))
     drawn = {}
     for number, plot in enumerate(model.entry.plots):
         name = f"plots/{number}.png"
-        summed = table.group_by(plot.label, maintain_order=True).agg(pl.col(plot.value).sum())
+        summed = table.group_by(plot.label, maintain_order=True).agg(pl.col(plot.value).sum()).collect()
         summed = summed.sort(plot.value, descending=True, maintain_order=True) if summed.height > plots.MAX_BARS else summed
         labels = [" · ".join(str(part) for part in row) for row in summed.select(plot.label).rows()]
         plots.bars(files / name, labels, summed[plot.value].to_list(), title=plot.title, x=plot.value.replace("_", " "))
@@ -86,7 +88,7 @@ def _report(found: Project, model: Model, result: BuildResult, files: Path) -> R
         counts={"rows": result.rows},
         metrics={"model": model.name, "layer": model.kind, COLUMNS: columns},
         plots=drawn,
-        tables={"First rows": _rows(table.head(FIRST_ROWS))},
+        tables={"First rows": _rows(table.head(FIRST_ROWS).collect())},
         samples={"SQL": model.sql},
     )
 

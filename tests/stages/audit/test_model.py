@@ -221,8 +221,9 @@ def test_a_crawl_more_takes_the_others_over(tmp_path):
     house.ledger("deduped_shards", "wiki-2027-01", {"late": 31}, {}, "raw_crawl", shards=True)
     later = produce(house.store, spec, Section())
     assert (later.report.metrics["crawls_made"], later.report.metrics["crawls_taken_over"]) == (1, 2)
-    table = pl.read_parquet(later.artefact.file("stg_documents.parquet"))
-    assert table.filter(pl.col("crawl") != "wiki-2027-01").equals(pl.read_parquet(first.artefact.file("stg_documents.parquet")))
+    table = pl.read_parquet(later.artefact.files / "stg_documents.parquet")
+    before = pl.read_parquet(first.artefact.files / "stg_documents.parquet")
+    assert table.height == before.height + 1 and table.filter(pl.col("crawl") != "wiki-2027-01").equals(before)
     shutil.rmtree(house.store.root / "stg_documents")
     full = produce(house.store, spec, Section())
     assert full.report.metrics["crawls_made"] == 3
