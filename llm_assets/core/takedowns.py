@@ -140,7 +140,6 @@ class Takedowns:
         paths = sorted(self.folder.glob(f"*/{_REMEMBERED}/{ref.replace('/', '.')}.parquet"))
         if not paths:
             return None
-        import polars as pl  # here, since code servers read these records too, and do without it
 
         return pl.read_parquet(paths[0])
 
