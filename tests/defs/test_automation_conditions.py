@@ -8,6 +8,7 @@ import pytest
 
 from llm_assets.core.produce import produce
 from llm_assets.core.recipe.base import Section
+from llm_assets.core.recipe.catalogue import CatalogueConfig
 from llm_assets.core.store import Store
 from llm_assets.defs import automation, settings
 from llm_assets.defs import skin as skin_module
@@ -22,7 +23,9 @@ def house(tmp_path, monkeypatch):
     store = Store(tmp_path / "store", "toy")
     monkeypatch.setattr(skin_module, "spec_of", {"numbers": toy.NUMBERS, "total": toy.PATIENT, "model": toy.MODEL}.__getitem__)
     sections = {"numbers": toy.NumbersConfig(), "total": toy.TotalConfig(), "model": Section()}
-    monkeypatch.setattr(skin_module.settings, "recipe", lambda: SimpleNamespace(section=sections.__getitem__))
+    monkeypatch.setattr(
+        skin_module.settings, "recipe", lambda: SimpleNamespace(catalogue=CatalogueConfig(), section=sections.__getitem__)
+    )
     monkeypatch.setattr(skin_module.settings, "store", lambda: store)
     numbers = skin_module.asset(Skin("numbers", "toy", "Numbers of a crawl."))
     total = skin_module.asset(Skin("total", "toy", "Their sum."))
