@@ -23,6 +23,7 @@ from llm_assets.core.store import UNPARTITIONED
 from llm_assets.defs import automation_conditions as conditions
 from llm_assets.defs import metadata, settings
 from llm_assets.defs.config import config_class, section_from
+from llm_assets.defs.history import held_open
 from llm_assets.defs.pipes import launcher
 from llm_assets.defs.progress import LISTENERS, DagsterProgress
 from llm_assets.stages import all_specs, spec_of
@@ -88,6 +89,10 @@ def asset(skin: Skin) -> dg.AssetsDefinition:
     config_type = config_class(spec.name, section)
 
     def materialise(context: dg.AssetExecutionContext, config: Any) -> Iterator[Any]:
+        with held_open(context.instance, context.run.run_id):
+            yield from make(context, config)
+
+    def make(context: dg.AssetExecutionContext, config: Any) -> Iterator[Any]:
         partition = context.partition_key if spec.partitioned else UNPARTITIONED
         for listener in LISTENERS:
             listener.on_start(spec.name, partition)
