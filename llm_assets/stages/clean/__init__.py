@@ -7,7 +7,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="cleaned_corpus",
         entry="llm_assets.stages.clean.run:run",
-        code_version="4",
+        code_version="5",
         gates="llm_assets.stages.clean.gates:gates",
         gate_names=(
             "enough_kept",

@@ -17,7 +17,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="raw_crawl",
         entry="llm_assets.stages.crawl.run:run",
-        code_version="3",
+        code_version="4",
         gates="llm_assets.stages.crawl.gates:gates",
         gate_names=(
             "enough_pages",

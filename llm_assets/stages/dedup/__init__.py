@@ -27,7 +27,7 @@ SPECS: tuple[AssetSpec, ...] = (
             Input("deduped_shards", "earlier", optional=True, fingerprint="llm_assets.core.takedowns:as_read"),
             Input("eval_suite"),
         ),
-        code_version="3",
+        code_version="4",
         code=("llm_assets.stages.dedup", "llm_assets.core.shards"),
         libraries=("polars", "tldextract"),
         partitioned=True,

@@ -6,7 +6,7 @@ SPECS: tuple[AssetSpec, ...] = (
     AssetSpec(
         name="extracted_pages",
         entry="llm_assets.stages.extract.run:run",
-        code_version="7",
+        code_version="8",
         gates="llm_assets.stages.extract.gates:gates",
         gate_names=(
             "pages_gave_text",
