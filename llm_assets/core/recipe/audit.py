@@ -31,15 +31,17 @@ class TrainingContentSummaryConfig(Section):
     representative: str = Field("", description="Authorised representative in the Union, of a provider outside it, and contact")
     model_names: dict[str, str] = Field({}, description="Asset (rlhf_model) → the name and version under which it is offered")
     placed_on_market: dict[str, str] = Field({}, description="Asset → day of its placing on the Union market, YYYY-MM-DD")
-    built_on: str = Field("", description="Model of another provider that this one modifies, with its summary; empty: none")
+    built_on: str = Field(
+        "", description="Model of another provider that this one modifies, with its summary; empty: not stated"
+    )
     small_enterprise: bool = Field(False, description="A small or medium enterprise, which may list fewer domains")
     domains_shown: int = Field(2_000, ge=1, description="Longest list of domains in one page; what is left out is said")
     public_datasets: dict[str, str] = Field({}, description="Name of a publicly available data set that went in → where it is")
-    licensed_data: str = Field("", description="Data licensed from rightsholders; empty: none")
-    private_data: str = Field("", description="Data of other third parties that is not public; empty: none")
-    user_data: str = Field("", description="Data of the provider's users that went in; empty: none")
-    synthetic_data: str = Field("", description="Text made by other models, and which; empty: none but what the stages tell")
-    other_sources: str = Field("", description="Sources of any other kind; empty: none")
+    licensed_data: str = Field("", description="Data licensed from rightsholders; empty: not stated")
+    private_data: str = Field("", description="Data of other third parties that is not public; empty: not stated")
+    user_data: str = Field("", description="Data of the provider's users that went in; empty: not stated")
+    synthetic_data: str = Field("", description="Text made by other models, and which; empty: not stated")
+    other_sources: str = Field("", description="Sources of any other kind; empty: not stated")
     code_of_practice: Literal["not stated", "signed", "not signed"] = Field(
         "not stated", description="Whether the provider signed the code of practice for general-purpose AI"
     )

@@ -1,10 +1,10 @@
 """``training_content_summary``: the public summary of what a general-purpose model was trained on.
 
 Article 53(1)(d) of the EU's AI Act (Regulation 2024/1689) asks providers for it, in the form of a template of the Commission
-that was published in July 2025 (communication C(2025) 8311): general information, lists of sources by kind, aspects of
-processing. Sizes, sources, languages, domains and opt-outs come from the marts; what only the provider knows comes from the
-recipe, and where that is silent the page says "not stated". Whether a model falls under the Act, and whether the summary is
-enough, is for the provider to judge.
+that was published in July 2025 and adopted in December (communication C(2025) 8311): general information, lists of sources by
+kind, aspects of processing. Sizes, sources, languages, domains and opt-outs come from the marts; what only the provider knows
+comes from the recipe, and where that is silent the page says "not stated". Whether a model falls under the Act, and whether
+the summary is enough, is for the provider to judge.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ from llm_assets.stages.audit.summary_page import Block, Heading, Pairs, Table, T
 
 MARTS = tuple(rule.asset for rule in SUMMARY.inputs)
 NOT_STATED = "not stated"
+_SILENT = f"{NOT_STATED.capitalize()}."
 _LANGUAGES = 50
 _SIGNALS = (
     ("honours_robots_ai", "refused_robots_ai", "robots.txt rules for known AI agents"),
@@ -167,22 +168,22 @@ def _sources(found: Facts, config: TrainingContentSummaryConfig) -> list[Block]:
         Heading(3, "2.2 Private data of third parties"),
         Pairs(
             [
-                ("Licensed from rightsholders", config.licensed_data or "none"),
-                ("Other private data sets", config.private_data or "none"),
+                ("Licensed from rightsholders", config.licensed_data or NOT_STATED),
+                ("Other private data sets", config.private_data or NOT_STATED),
             ]
         ),
         Heading(3, "2.3 Data crawled and scraped from online sources"),
         *_crawled(found),
         *_domains(found, config),
         Heading(3, "2.4 Data of users"),
-        Text(config.user_data or "None."),
+        Text(config.user_data or _SILENT),
         Heading(3, "2.5 Synthetic data"),
         Text(
             f"{generated} Questions and answers of later trainings were made of the documents by rules, without a model. "
-            f"Text made by other models: {config.synthetic_data or 'none'}."
+            f"Text made by other models: {config.synthetic_data or NOT_STATED}."
         ),
         Heading(3, "2.6 Other sources"),
-        Text(config.other_sources or ("None." if not own else "Files of the provider's own:")),
+        Text(config.other_sources or (_SILENT if not own else "Files of the provider's own:")),
         *([_crawl_table(own)] if own else []),
     ]
 
