@@ -1,4 +1,4 @@
-"""One store, webserver and daemon for all tests of the UI, and a browser that must not leave this machine."""
+"""One store, webserver and daemon for all tests of this folder, and a browser that must not leave this machine."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,13 +10,13 @@ from tests.support import ui as support
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ui(tmp_path_factory):
     with support.running(tmp_path_factory.mktemp("ui")) as ui:
         yield ui
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(ui):
     """A browser; every address that any page asks for is in ``asked``."""
     if not CHROMIUM.exists():

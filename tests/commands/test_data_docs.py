@@ -18,9 +18,14 @@ from llm_assets.commands.ui import serve_docs
 from llm_assets.core import pages
 from llm_assets.core.artefact import Artefact
 from llm_assets.core.errors import LlmAssetsError, StoreError
-from llm_assets.core.jsonio import write_json
+from llm_assets.core.manifest import Manifest
 
 REF = "cleaned_corpus/c-1/0123abcd"
+
+
+def manifest(ref, started_at):
+    asset, partition, identity = ref.split("/")
+    return Manifest(asset=asset, partition=partition, identity=identity, digest="d", code_version="1", started_at=started_at)
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def store(tmp_path):
     (files / "account" / pages.EXPECTATIONS).write_text("<p>what was asked</p>")
     (files / "account" / pages.SAMPLES).write_text("<p>samples</p>")
     (files / "account" / "samples.jsonl").write_text("{}")
-    write_json(files / "manifest.json", {"started_at": "2026-11-01"})
+    manifest(REF, "2026-11-01").save(files)
     (tmp_path / "store" / ".dagster").mkdir()
     (tmp_path / "store" / ".dagster" / "secret.html").write_text("no")
     (tmp_path / "outside.html").write_text("no")
@@ -75,7 +80,7 @@ def test_the_list_knows_what_was_made_after_the_server_began(store):
         later = store / "deduped_shards/c-1/89ab"
         (later / "account").mkdir(parents=True)
         (later / "account" / pages.SAMPLES).write_text("<p>later</p>")
-        write_json(later / "manifest.json", {"started_at": "2026-11-02"})
+        manifest("deduped_shards/c-1/89ab", "2026-11-02").save(later)
         status, body, _ = get(server.url, "/data_docs/index.html")
         assert status == 200 and 'href="../deduped_shards/c-1/89ab/account/samples.html"' in body
 

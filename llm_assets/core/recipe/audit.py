@@ -31,9 +31,7 @@ class TrainingContentSummaryConfig(Section):
     representative: str = Field("", description="Authorised representative in the Union, of a provider outside it, and contact")
     model_names: dict[str, str] = Field({}, description="Asset (rlhf_model) → the name and version under which it is offered")
     placed_on_market: dict[str, str] = Field({}, description="Asset → day of its placing on the Union market, YYYY-MM-DD")
-    built_on: str = Field(
-        "", description="Model of another provider that this one modifies, with its summary; empty: not stated"
-    )
+    built_on: str = Field("", description="Model of another provider that this one modifies, with its summary; empty: none")
     small_enterprise: bool = Field(False, description="A small or medium enterprise, which may list fewer domains")
     domains_shown: int = Field(2_000, ge=1, description="Longest list of domains in one page; what is left out is said")
     public_datasets: dict[str, str] = Field({}, description="Name of a publicly available data set that went in → where it is")
