@@ -15,9 +15,9 @@ demo: $(READY)
 refresh: $(READY)
 	$(BIN)/llm-assets refresh --recipe $(RECIPE)
 
-# All tests, with an end-to-end run of the whole graph on a small crawl.
+# All tests, with an end-to-end run of the whole graph on a small crawl. Two at a time: many wait for other processes.
 test: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=85
 
 # Formatting, types, layers.
 check: $(READY)

@@ -58,10 +58,10 @@ def run(
     _use(recipe)
     from llm_assets.commands.console import ConsoleListener
     from llm_assets.commands.demo import first_crawl
-    from llm_assets.commands.run import all_parts, known_parts, run_parts, selected
+    from llm_assets.commands.run import all_parts, run_parts, selected
 
     names = [name.strip() for name in select.split(",") if name.strip()]
-    parts = selected(known_parts(), names) if names else list(all_parts())
+    parts = selected(all_parts(), names) if names else list(all_parts())
     with ConsoleListener() as listener:
         done = run_parts(parts, crawl or first_crawl(), listener, force=force)
     raise typer.Exit(0 if done else 1)

@@ -198,7 +198,8 @@ def test_the_drill(refreshed, tmp_path):
     house = House(tmp_path)
     page = unchanged(house.store)
     needles = says_of(page)
-    (house.store.root / ".dagster" / "console.log").open("a").write(f"a sample: {page['text'][:120]}\n")
+    with (house.store.root / ".dagster" / "console.log").open("a") as log:
+        log.write(f"a sample: {page['text'][:120]}\n")
     before = {hit.path.relative_to(house.store.root).parts[0] for hit in search(house.store.root, needles)}
     assert before >= {"raw_crawl", "cleaned_corpus", "deduped_shards", "tokenized_dataset", "instruction_dataset", ".dagster"}
     other = {name: house.store.current(name, LATER) for name in ("cleaned_corpus", "deduped_shards", "tokenized_dataset")}

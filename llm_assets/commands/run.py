@@ -40,12 +40,7 @@ def data_parts() -> tuple[Part, ...]:
 
 def all_parts() -> tuple[Part, ...]:
     """From fetching to a served model and the audit tables."""
-    return (*data_parts(), Part("train"), Part("evaluate"), Part("release"), Part("audit"))
-
-
-def known_parts() -> tuple[Part, ...]:
-    """All that can be named: besides ``all_parts`` what only a refresh makes."""
-    return (*all_parts()[:-1], Part("refresh_check"), all_parts()[-1])
+    return (*data_parts(), Part("train"), Part("evaluate"), Part("refresh_check"), Part("release"), Part("audit"))
 
 
 def selected(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
